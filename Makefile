@@ -1,0 +1,60 @@
+# Every target works in a fresh clone; `make help` lists them.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PROTOS := $(wildcard protos/rsq/v1/*.proto)
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint format types arch protos protos-check bench demo-model clean
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+install: $(VENV)/.installed  ## Make .venv with both commands and the development tools
+
+# torch goes first and by exact version: any other request would fetch a CUDA build.
+$(VENV)/.installed: constraints.txt requirements-dev.txt core/pyproject.toml registry/pyproject.toml server/pyproject.toml agent/pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -r requirements-dev.txt \
+		-e core -e registry -e server -e 'agent[cpu]'
+	@touch $@
+
+demo: install  ## Publish, serve, pull, index and search with the demo model
+	@$(BIN)/python examples/demo.py
+
+test: install  ## Run the tests
+	$(BIN)/python -m pytest
+
+lint: install  ## Check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: install  ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: install  ## Check types (mypy, strict)
+	$(BIN)/mypy
+
+arch: install  ## Check which package may import which
+	$(BIN)/lint-imports
+
+protos: install  ## Regenerate core/rsq/v1 from protos/
+	$(BIN)/python -m grpc_tools.protoc -Iprotos --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
+		--python_out=core --pyi_out=core --grpc_python_out=core --mypy_grpc_out=core $(PROTOS)
+
+protos-check: install  ## Fail if core/rsq/v1 differs from what protos/ generate
+	@out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && \
+	$(BIN)/python -m grpc_tools.protoc -Iprotos --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
+		--python_out=$$out --pyi_out=$$out --grpc_python_out=$$out --mypy_grpc_out=$$out $(PROTOS) && \
+	diff -r -x __init__.py -x __pycache__ $$out/rsq/v1 core/rsq/v1 && echo "Generated code is up to date."
+
+bench: install  ## Run the benchmarks; each prints a table and writes JSON to bench/out
+	@for script in bench/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+demo-model: install  ## Train the demo model again (about fifteen minutes)
+	$(BIN)/python -m rsq_server.demo.train --out server/rsq_server/demo/model
+
+clean:  ## Remove the environment and caches
+	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

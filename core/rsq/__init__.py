@@ -1,0 +1,3 @@
+"""Python packages shared by the rsq server and agent."""
+
+__version__ = "0.1.0"

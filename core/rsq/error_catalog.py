@@ -1,0 +1,59 @@
+"""The one table from an error to its gRPC status and its process exit code (documented in
+docs/guide/errors.md). Nothing else decides either."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rsq import errors
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one error class leaves the program."""
+
+    error: type[errors.RsqError]
+    status: str  # name of a grpc.StatusCode
+    exit_code: int
+
+
+CATALOG: tuple[Outcome, ...] = (
+    Outcome(errors.BadInput, "INVALID_ARGUMENT", 2),
+    Outcome(errors.BadImage, "INVALID_ARGUMENT", 2),
+    Outcome(errors.BadSource, "INVALID_ARGUMENT", 2),
+    Outcome(errors.BadManifest, "INVALID_ARGUMENT", 2),
+    Outcome(errors.NotFound, "NOT_FOUND", 3),
+    Outcome(errors.NothingFits, "FAILED_PRECONDITION", 4),
+    Outcome(errors.IntegrityError, "DATA_LOSS", 5),
+    Outcome(errors.SpaceMismatch, "FAILED_PRECONDITION", 6),
+    Outcome(errors.Exhausted, "RESOURCE_EXHAUSTED", 7),
+    Outcome(errors.Unreachable, "UNAVAILABLE", 8),
+    Outcome(errors.Unauthenticated, "UNAUTHENTICATED", 9),
+    Outcome(errors.PermissionDenied, "PERMISSION_DENIED", 9),
+    Outcome(errors.GateRefused, "FAILED_PRECONDITION", 10),
+    Outcome(errors.ProbeFailed, "FAILED_PRECONDITION", 11),
+    Outcome(errors.DeadlineExceeded, "DEADLINE_EXCEEDED", 12),
+    Outcome(errors.EnvironmentFault, "FAILED_PRECONDITION", 13),
+    Outcome(errors.InternalError, "INTERNAL", 70),
+    Outcome(errors.Interrupted, "CANCELLED", 130),
+)
+
+_BY_CODE = {outcome.error.code: outcome for outcome in CATALOG}
+
+
+def outcome_of(error: errors.RsqError) -> Outcome:
+    """The row for `error`; errors outside the table count as bugs."""
+    return _BY_CODE.get(error.code, _BY_CODE[errors.InternalError.code])
+
+
+def outcome_for_code(code: str) -> Outcome | None:
+    """The row whose error class has this stable `code`, or None for a code of a newer release."""
+    return _BY_CODE.get(code)
+
+
+def outcome_for_status(status: str) -> Outcome:
+    """The most general row with gRPC status name `status`, for replies that carry no ErrorInfo."""
+    for outcome in CATALOG:
+        if outcome.status == status:
+            return outcome
+    return _BY_CODE[errors.InternalError.code]

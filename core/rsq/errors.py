@@ -1,0 +1,127 @@
+"""Every failure rsq names, as one tree. No transport here: status and exit codes live in
+`rsq.error_catalog`.
+
+RsqError
+├── BadInput              the caller's input is wrong: image, text, size, unknown tower
+│   ├── BadImage
+│   ├── BadSource         a checkpoint or data folder that can't be used
+│   └── BadManifest       a manifest that is malformed or of a newer schema
+├── NotFound              unknown model, version, alias, artifact, collection
+├── NothingFits           no artifact fits the budget; carries the candidates
+├── IntegrityError        digest, chunk or signature mismatch
+├── SpaceMismatch         vectors of two embedding spaces would be mixed
+├── Exhausted             overload, quota, full disk
+├── Unreachable           the server or agent isn't there
+├── Unauthenticated
+├── PermissionDenied
+├── GateRefused           a quality gate refused a variant or version
+├── ProbeFailed           the golden probe failed on this device
+├── DeadlineExceeded
+├── Interrupted           Ctrl-C or a cancelled call
+├── EnvironmentFault      port in use, unreadable folder, missing runtime
+└── InternalError         a bug, here or on the other side
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class RsqError(Exception):
+    """Base of every error rsq raises on purpose.
+
+    `str(error)` is one sentence fit for a user. `metadata` holds short strings that travel with the
+    error over the wire and into JSON output.
+    """
+
+    code: ClassVar[str] = "INTERNAL"
+
+    def __init__(self, message: str, *, metadata: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.metadata: dict[str, str] = dict(metadata or {})
+
+
+class BadInput(RsqError):
+    code = "BAD_INPUT"
+
+
+class BadImage(BadInput):
+    code = "BAD_IMAGE"
+
+
+class BadSource(BadInput):
+    code = "BAD_SOURCE"
+
+
+class BadManifest(BadInput):
+    code = "BAD_MANIFEST"
+
+
+class NotFound(RsqError):
+    code = "NOT_FOUND"
+
+
+class NothingFits(RsqError):
+    """No artifact fits. `candidates` lists each one with its reason, as plain JSON values."""
+
+    code = "NOTHING_FITS"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        candidates: list[dict[str, Any]] | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message, metadata=metadata)
+        self.candidates = list(candidates or [])
+
+
+class IntegrityError(RsqError):
+    code = "INTEGRITY"
+
+
+class SpaceMismatch(RsqError):
+    code = "SPACE_MISMATCH"
+
+
+class Exhausted(RsqError):
+    code = "EXHAUSTED"
+
+
+class Unreachable(RsqError):
+    code = "UNREACHABLE"
+
+
+class Unauthenticated(RsqError):
+    code = "UNAUTHENTICATED"
+
+
+class PermissionDenied(RsqError):
+    code = "PERMISSION_DENIED"
+
+
+class GateRefused(RsqError):
+    code = "GATE_REFUSED"
+
+
+class ProbeFailed(RsqError):
+    code = "PROBE_FAILED"
+
+
+class DeadlineExceeded(RsqError):
+    code = "DEADLINE_EXCEEDED"
+
+
+class Interrupted(RsqError):
+    code = "INTERRUPTED"
+
+
+class EnvironmentFault(RsqError):
+    code = "ENVIRONMENT"
+
+
+class InternalError(RsqError):
+    code = "INTERNAL"
