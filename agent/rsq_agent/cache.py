@@ -1,0 +1,141 @@
+"""The node's files. This module alone makes paths:
+
+home/
+├── blobs/sha256/ab/abcd...   complete, verified files
+├── partial/<digest>          sparse file of a transfer; <digest>.chunks its bitmap, .lock its lock
+├── manifests/<id>.json       verified manifests
+├── artifacts/<id>/           hard links to blobs under the manifest's names
+├── collections/<name>/       search collections
+├── active.json               what serves now and what served before
+└── node.json                 the node id, made once
+
+`artifacts/` exists because ONNX Runtime finds external weights by name beside the graph; its links
+cost no space.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from rsq.digest import digest_bytes, digest_file, require_digest
+from rsq.durable import make_folder, publish_file, sync_folder, write_durably
+from rsq.errors import IntegrityError, NotFound
+from rsq.manifest import FileEntry, Manifest, decode_manifest
+
+
+class Cache:
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    @property
+    def collections_folder(self) -> Path:
+        return self.home / "collections"
+
+    @property
+    def state_path(self) -> Path:
+        return self.home / "active.json"
+
+    @property
+    def node_path(self) -> Path:
+        return self.home / "node.json"
+
+    def blob_path(self, digest: str) -> Path:
+        require_digest(digest)
+        return self.home / "blobs" / "sha256" / digest[:2] / digest
+
+    def partial_path(self, digest: str) -> Path:
+        return self.home / "partial" / require_digest(digest)
+
+    def manifest_path(self, artifact_id: str) -> Path:
+        return self.home / "manifests" / f"{require_digest(artifact_id)}.json"
+
+    def has_blob(self, entry: FileEntry) -> bool:
+        path = self.blob_path(entry.sha256)
+        return path.is_file() and path.stat().st_size == entry.size_bytes
+
+    def add_manifest(self, artifact_id: str, data: bytes) -> Manifest:
+        """Raises IntegrityError when `data` is not what `artifact_id` names."""
+        if digest_bytes(data) != artifact_id:
+            raise IntegrityError(f"The manifest sent for {artifact_id[:12]} is another one.")
+        manifest = decode_manifest(data)
+        if not self.manifest_path(artifact_id).exists():
+            write_durably(self.manifest_path(artifact_id), data)
+        return manifest
+
+    def manifest(self, artifact_id: str) -> Manifest:
+        """Raises NotFound, or IntegrityError when the file was changed on disk."""
+        path = self.manifest_path(artifact_id)
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError as e:
+            raise NotFound(f"Artifact {artifact_id[:12]} is not on this node; pull it.") from e
+        if digest_bytes(data) != artifact_id:
+            raise IntegrityError(f"The stored manifest of {artifact_id[:12]} was changed.")
+        return decode_manifest(data)
+
+    def add_blob(self, source: Path, entry: FileEntry) -> None:
+        """Moves the complete file `source` in. Raises IntegrityError, leaving it, on a mismatch."""
+        if source.stat().st_size != entry.size_bytes or digest_file(source) != entry.sha256:
+            raise IntegrityError(f"{entry.name} does not match its digest.")
+        publish_file(source, self.blob_path(entry.sha256))
+
+    def missing_files(self, manifest: Manifest) -> list[FileEntry]:
+        return [entry for entry in manifest.files if not self.has_blob(entry)]
+
+    def verify_artifact(self, artifact_id: str) -> Manifest:
+        """Re-hashes every file of the artifact. Raises NotFound or IntegrityError."""
+        manifest = self.manifest(artifact_id)
+        for entry in manifest.files:
+            path = self.blob_path(entry.sha256)
+            if not path.is_file():
+                raise NotFound(f"{entry.name} of artifact {artifact_id[:12]} is not here; pull it.")
+            if digest_file(path) != entry.sha256:
+                raise IntegrityError(
+                    f"{entry.name} of artifact {artifact_id[:12]} was changed on disk; pull it "
+                    "again."
+                )
+        return manifest
+
+    def artifact_folder(self, artifact_id: str) -> Path:
+        """The folder with the artifact's files under their names, made if need be."""
+        manifest = self.manifest(artifact_id)
+        folder = self.home / "artifacts" / artifact_id
+        if folder.is_dir() and all(
+            _same_file(folder / entry.name, self.blob_path(entry.sha256))
+            for entry in manifest.files
+        ):
+            return folder
+        make_folder(folder.parent)
+        building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{artifact_id[:12]}."))
+        try:
+            for entry in manifest.files:
+                _link(self.blob_path(entry.sha256), building / entry.name)
+            shutil.rmtree(folder, ignore_errors=True)
+            os.replace(building, folder)
+        except BaseException:
+            shutil.rmtree(building, ignore_errors=True)
+            raise
+        sync_folder(folder.parent)
+        return folder
+
+    def drop_blob(self, digest: str) -> None:
+        self.blob_path(digest).unlink(missing_ok=True)
+
+
+def _same_file(left: Path, right: Path) -> bool:
+    try:
+        return left.stat().st_size == right.stat().st_size
+    except FileNotFoundError:
+        return False
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        if not source.is_file():
+            raise
+        shutil.copyfile(source, target)  # a file system without hard links
