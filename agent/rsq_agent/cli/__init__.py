@@ -1,0 +1,1 @@
+"""The command `rsq-agent`: parses, builds, calls, reports."""

@@ -1,0 +1,1 @@
+"""The agent's servicers: each method converts, calls, converts."""

@@ -22,24 +22,23 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from rsq.v1 import registry_pb2 as rsq_dot_v1_dot_registry__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12rsq/v1/agent.proto\x12\x06rsq.v1\x1a\x15rsq/v1/registry.proto\"p\n\x0f\x41\x63tivateRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x14\n\x0c\x61rtifact_ids\x18\x03 \x03(\t\x12\x14\n\x0c\x62udget_bytes\x18\x04 \x01(\x04\x12\x11\n\tmax_batch\x18\x05 \x01(\r\"5\n\x10\x41\x63tivateResponse\x12!\n\x08profiles\x18\x01 \x03(\x0b\x32\x0f.rsq.v1.Profile\"\x12\n\x10GetStatusRequest\"\x98\x01\n\x11GetStatusResponse\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x15\n\ragent_version\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x0f\n\x07version\x18\x05 \x01(\r\x12\x14\n\x0c\x61rtifact_ids\x18\x06 \x03(\t\x12\x16\n\x0euptime_seconds\x18\x07 \x01(\x01\x32\x88\x01\n\x05\x41gent\x12=\n\x08\x41\x63tivate\x12\x17.rsq.v1.ActivateRequest\x1a\x18.rsq.v1.ActivateResponse\x12@\n\tGetStatus\x12\x18.rsq.v1.GetStatusRequest\x1a\x19.rsq.v1.GetStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12rsq/v1/agent.proto\x12\x06rsq.v1\"\x83\x01\n\x0f\x41\x63tivateRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x14\n\x0c\x61rtifact_ids\x18\x03 \x03(\t\x12\x11\n\tproviders\x18\x04 \x03(\t\x12\x14\n\x0c\x62udget_bytes\x18\x05 \x01(\x04\x12\x11\n\tmax_batch\x18\x06 \x01(\r\"\x12\n\x10\x41\x63tivateResponse\"\x12\n\x10GetStatusRequest\"\x98\x01\n\x11GetStatusResponse\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x15\n\ragent_version\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x0f\n\x07version\x18\x05 \x01(\r\x12\x14\n\x0c\x61rtifact_ids\x18\x06 \x03(\t\x12\x16\n\x0euptime_seconds\x18\x07 \x01(\x01\x32\x88\x01\n\x05\x41gent\x12=\n\x08\x41\x63tivate\x12\x17.rsq.v1.ActivateRequest\x1a\x18.rsq.v1.ActivateResponse\x12@\n\tGetStatus\x12\x18.rsq.v1.GetStatusRequest\x1a\x19.rsq.v1.GetStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rsq.v1.agent_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ACTIVATEREQUEST']._serialized_start=53
-  _globals['_ACTIVATEREQUEST']._serialized_end=165
-  _globals['_ACTIVATERESPONSE']._serialized_start=167
-  _globals['_ACTIVATERESPONSE']._serialized_end=220
-  _globals['_GETSTATUSREQUEST']._serialized_start=222
-  _globals['_GETSTATUSREQUEST']._serialized_end=240
-  _globals['_GETSTATUSRESPONSE']._serialized_start=243
-  _globals['_GETSTATUSRESPONSE']._serialized_end=395
-  _globals['_AGENT']._serialized_start=398
-  _globals['_AGENT']._serialized_end=534
+  _globals['_ACTIVATEREQUEST']._serialized_start=31
+  _globals['_ACTIVATEREQUEST']._serialized_end=162
+  _globals['_ACTIVATERESPONSE']._serialized_start=164
+  _globals['_ACTIVATERESPONSE']._serialized_end=182
+  _globals['_GETSTATUSREQUEST']._serialized_start=184
+  _globals['_GETSTATUSREQUEST']._serialized_end=202
+  _globals['_GETSTATUSRESPONSE']._serialized_start=205
+  _globals['_GETSTATUSRESPONSE']._serialized_end=357
+  _globals['_AGENT']._serialized_start=360
+  _globals['_AGENT']._serialized_end=496
 # @@protoc_insertion_point(module_scope)

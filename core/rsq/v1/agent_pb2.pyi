@@ -1,31 +1,30 @@
-from rsq.v1 import registry_pb2 as _registry_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Iterable as _Iterable, Mapping as _Mapping
-from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+from collections.abc import Iterable as _Iterable
+from typing import ClassVar as _ClassVar, Optional as _Optional
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ActivateRequest(_message.Message):
-    __slots__ = ("model", "version", "artifact_ids", "budget_bytes", "max_batch")
+    __slots__ = ("model", "version", "artifact_ids", "providers", "budget_bytes", "max_batch")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     ARTIFACT_IDS_FIELD_NUMBER: _ClassVar[int]
+    PROVIDERS_FIELD_NUMBER: _ClassVar[int]
     BUDGET_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_BATCH_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: int
     artifact_ids: _containers.RepeatedScalarFieldContainer[str]
+    providers: _containers.RepeatedScalarFieldContainer[str]
     budget_bytes: int
     max_batch: int
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., artifact_ids: _Optional[_Iterable[str]] = ..., budget_bytes: _Optional[int] = ..., max_batch: _Optional[int] = ...) -> None: ...
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., artifact_ids: _Optional[_Iterable[str]] = ..., providers: _Optional[_Iterable[str]] = ..., budget_bytes: _Optional[int] = ..., max_batch: _Optional[int] = ...) -> None: ...
 
 class ActivateResponse(_message.Message):
-    __slots__ = ("profiles",)
-    PROFILES_FIELD_NUMBER: _ClassVar[int]
-    profiles: _containers.RepeatedCompositeFieldContainer[_registry_pb2.Profile]
-    def __init__(self, profiles: _Optional[_Iterable[_Union[_registry_pb2.Profile, _Mapping]]] = ...) -> None: ...
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class GetStatusRequest(_message.Message):
     __slots__ = ()

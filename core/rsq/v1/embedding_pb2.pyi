@@ -150,7 +150,7 @@ class GetModelInfoResponse(_message.Message):
     def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., space_id: _Optional[str] = ..., dimension: _Optional[int] = ..., towers: _Optional[_Iterable[_Union[ServedTower, _Mapping]]] = ..., node_id: _Optional[str] = ..., device: _Optional[str] = ...) -> None: ...
 
 class ServedTower(_message.Message):
-    __slots__ = ("tower", "artifact_id", "variant", "provider", "workers", "threads", "batch_invariant", "max_batch", "peak_bytes", "probe_own_cosine_min", "probe_fp32_cosine_min")
+    __slots__ = ("tower", "artifact_id", "variant", "provider", "workers", "threads", "batch_invariant", "max_batch", "probe_own_cosine_min", "probe_fp32_cosine_min")
     TOWER_FIELD_NUMBER: _ClassVar[int]
     ARTIFACT_ID_FIELD_NUMBER: _ClassVar[int]
     VARIANT_FIELD_NUMBER: _ClassVar[int]
@@ -159,7 +159,6 @@ class ServedTower(_message.Message):
     THREADS_FIELD_NUMBER: _ClassVar[int]
     BATCH_INVARIANT_FIELD_NUMBER: _ClassVar[int]
     MAX_BATCH_FIELD_NUMBER: _ClassVar[int]
-    PEAK_BYTES_FIELD_NUMBER: _ClassVar[int]
     PROBE_OWN_COSINE_MIN_FIELD_NUMBER: _ClassVar[int]
     PROBE_FP32_COSINE_MIN_FIELD_NUMBER: _ClassVar[int]
     tower: _registry_pb2.Tower
@@ -170,7 +169,6 @@ class ServedTower(_message.Message):
     threads: int
     batch_invariant: bool
     max_batch: int
-    peak_bytes: int
     probe_own_cosine_min: float
     probe_fp32_cosine_min: float
-    def __init__(self, tower: _Optional[_Union[_registry_pb2.Tower, str]] = ..., artifact_id: _Optional[str] = ..., variant: _Optional[str] = ..., provider: _Optional[str] = ..., workers: _Optional[int] = ..., threads: _Optional[int] = ..., batch_invariant: bool = ..., max_batch: _Optional[int] = ..., peak_bytes: _Optional[int] = ..., probe_own_cosine_min: _Optional[float] = ..., probe_fp32_cosine_min: _Optional[float] = ...) -> None: ...
+    def __init__(self, tower: _Optional[_Union[_registry_pb2.Tower, str]] = ..., artifact_id: _Optional[str] = ..., variant: _Optional[str] = ..., provider: _Optional[str] = ..., workers: _Optional[int] = ..., threads: _Optional[int] = ..., batch_invariant: bool = ..., max_batch: _Optional[int] = ..., probe_own_cosine_min: _Optional[float] = ..., probe_fp32_cosine_min: _Optional[float] = ...) -> None: ...

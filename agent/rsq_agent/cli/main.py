@@ -1,0 +1,50 @@
+"""`rsq-agent`: the commands and their one error handler."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from rsq import __version__
+from rsq_agent.cli import pull, search, serve
+from rsq_agent.cli.index import index
+
+app = typer.Typer(
+    name="rsq-agent",
+    help="Pull the model artifact that fits this node, serve it, and search images by words.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command(epilog=pull.EPILOG)(pull.pull)
+app.command(epilog=serve.SERVE_EPILOG)(serve.serve)
+app.command(epilog="Example:\n\nrsq-agent status --json")(serve.status)
+app.command(epilog=search.EPILOG)(search.search)
+app.add_typer(index, name="index")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"rsq-agent {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", is_eager=True, callback=_print_version
+        ),
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
+def main() -> None:
+    from rsq.cli import run_cli
+
+    sys.exit(run_cli(lambda: app(standalone_mode=False), json_errors="--json" in sys.argv))

@@ -1,0 +1,190 @@
+"""The Python client of an agent.
+
+from rsq.client import Client
+
+with Client("127.0.0.1:7200") as client:
+    vectors = client.embed_text(["port with large cargo ships"])
+    hits = client.search(text="port with large cargo ships", k=5)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from numpy.typing import NDArray
+
+from rsq.errors import BadInput, RsqError
+from rsq.rpc.channel import open_channel, translate_errors
+from rsq.v1 import embedding_pb2, retrieval_pb2
+from rsq.v1.embedding_pb2_grpc import EmbeddingStub
+from rsq.v1.retrieval_pb2_grpc import RetrievalStub
+from rsq.wire import retrieval as wire
+from rsq.wire.embedding import ModelInfo, model_info_from_pb
+from rsq.wire.retrieval import CollectionInfo, IndexItem, IndexOutcome, SearchHit
+from rsq.wire.vectors import vectors_from_pb
+
+CALL_SECONDS = 120.0
+ITEMS_PER_CALL = 64  # longer lists are split, so one call stays short and small
+BYTES_PER_CALL = 16 << 20
+
+
+class Client:
+    """Calls an agent at HOST:PORT. Methods may be called from several threads.
+
+    Raises the rsq error that the agent names, Unreachable where nothing answers, and
+    DeadlineExceeded after `timeout_seconds`.
+    """
+
+    def __init__(self, target: str, *, timeout_seconds: float = CALL_SECONDS) -> None:
+        self.target = target
+        self._timeout = timeout_seconds
+        self._channel = open_channel(target)
+        self._embedding = EmbeddingStub(self._channel)
+        self._retrieval = RetrievalStub(self._channel)
+        self._health = health_pb2_grpc.HealthStub(self._channel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def embed_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """float32 [n, dim], L2-normalised; an empty list gives [0, dim]."""
+        if isinstance(texts, str):
+            raise BadInput("embed_text takes a list of texts; wrap the one text in a list.")
+        replies = []
+        for start in range(0, len(texts), ITEMS_PER_CALL):
+            request = embedding_pb2.EmbedTextRequest(texts=texts[start : start + ITEMS_PER_CALL])
+            with _shift_index(start), translate_errors(self.target):
+                replies.append(self._embedding.EmbedText(request, timeout=self._timeout).vectors)
+        return self._stack([vectors_from_pb(reply) for reply in replies])
+
+    def embed_image(self, images: Sequence[bytes | str | Path]) -> NDArray[np.float32]:
+        """Encoded files or their paths -> float32 [n, dim], L2-normalised."""
+        if isinstance(images, bytes | str | Path):
+            raise BadInput("embed_image takes a list of images; wrap the one image in a list.")
+        replies = []
+        for start, group in _groups(images):
+            request = embedding_pb2.EmbedImageRequest(
+                images=[embedding_pb2.Image(encoded=data) for data in group]
+            )
+            with _shift_index(start), translate_errors(self.target):
+                replies.append(self._embedding.EmbedImage(request, timeout=self._timeout).vectors)
+        return self._stack([vectors_from_pb(reply) for reply in replies])
+
+    def search(
+        self,
+        *,
+        text: str | None = None,
+        image: bytes | str | Path | None = None,
+        k: int = 10,
+        collection: str = wire.DEFAULT_COLLECTION,
+    ) -> list[SearchHit]:
+        """The `k` nearest of `collection` to a text or an image, best first."""
+        if (text is None) == (image is None):
+            raise BadInput("search takes either text or image.")
+        request = retrieval_pb2.SearchRequest(collection=collection, limit=k)
+        if text is not None:
+            request.text = text
+        elif image is not None:
+            request.image = read_image(image)
+        with translate_errors(self.target):
+            reply = self._retrieval.Search(request, timeout=self._timeout)
+        return [wire.hit_from_pb(hit) for hit in reply.hits]
+
+    def index(
+        self, items: Iterable[IndexItem], *, collection: str = wire.DEFAULT_COLLECTION
+    ) -> Iterator[IndexOutcome]:
+        """Streams images into `collection`; one outcome an item, in order. An outcome without an
+        error means that the vector is on the agent's disk."""
+        requests = (wire.index_item_to_pb(item, collection) for item in items)
+        with translate_errors(self.target):
+            for reply in self._retrieval.Index(requests):
+                yield wire.index_outcome_from_pb(reply)
+
+    def delete(self, uris: Sequence[str], *, collection: str = wire.DEFAULT_COLLECTION) -> int:
+        """Removes every vector of `uris` and returns how many there were."""
+        request = retrieval_pb2.DeleteRequest(collection=collection, uris=uris)
+        with translate_errors(self.target):
+            return self._retrieval.Delete(request, timeout=self._timeout).deleted
+
+    def collections(self) -> list[CollectionInfo]:
+        with translate_errors(self.target):
+            reply = self._retrieval.GetStats(retrieval_pb2.GetStatsRequest(), timeout=self._timeout)
+        return [wire.collection_info_from_pb(stats) for stats in reply.collections]
+
+    def info(self) -> ModelInfo:
+        """What the agent serves."""
+        with translate_errors(self.target):
+            reply = self._embedding.GetModelInfo(
+                embedding_pb2.GetModelInfoRequest(), timeout=self._timeout
+            )
+        return model_info_from_pb(reply)
+
+    def is_serving(self) -> bool:
+        """Whether the agent proved its artifacts and takes calls."""
+        with translate_errors(self.target):
+            reply = self._health.Check(
+                health_pb2.HealthCheckRequest(service="rsq.v1.Embedding"), timeout=self._timeout
+            )
+        return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
+
+    def _stack(self, parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+        if not parts:
+            return np.empty((0, self.info().dimension), np.float32)
+        return np.concatenate(parts)
+
+
+def read_image(image: bytes | str | Path) -> bytes:
+    """The bytes of an encoded image, given as such or by path. Raises BadInput."""
+    if isinstance(image, bytes):
+        return image
+    try:
+        return Path(image).read_bytes()
+    except OSError as e:
+        raise BadInput(f"{image} can't be read: {e.strerror}.") from e
+
+
+@contextmanager
+def _shift_index(start: int) -> Iterator[None]:
+    """An error names the item's index in its call; makes it the index in the caller's list."""
+    try:
+        yield
+    except RsqError as e:
+        if start and (index := e.metadata.get("index")) is not None:
+            place = str(int(index) + start)
+            e.message = e.message.replace(f"item {index}:", f"item {place}:", 1)
+            e.args = (e.message,)
+            e.metadata["index"] = place
+        raise
+
+
+def _groups(images: Sequence[bytes | str | Path]) -> Iterator[tuple[int, list[bytes]]]:
+    """(index of the first, encoded files) in groups bounded in count and bytes."""
+    group: list[bytes] = []
+    size_bytes = 0
+    start = 0
+    for index, image in enumerate(images):
+        data = read_image(image)
+        if group and (len(group) == ITEMS_PER_CALL or size_bytes + len(data) > BYTES_PER_CALL):
+            yield start, group
+            group, size_bytes, start = [], 0, index
+        group.append(data)
+        size_bytes += len(data)
+    if group:
+        yield start, group

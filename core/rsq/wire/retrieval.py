@@ -1,0 +1,151 @@
+"""Search, index items and hits on the wire."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rsq.error_catalog import outcome_for_code
+from rsq.errors import InternalError, RsqError
+from rsq.v1 import embedding_pb2
+from rsq.v1 import retrieval_pb2 as pb
+
+DEFAULT_COLLECTION = "default"
+
+
+@dataclass(frozen=True)
+class Payload:
+    """What is known of a vector's origin; unset parts are None or empty."""
+
+    window: tuple[int, int, int, int] | None = None  # x, y, width, height in pixels
+    bbox: tuple[float, float, float, float] | None = None  # west, south, east, north, WGS84
+    datetime: str | None = None  # RFC 3339
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class IndexItem:
+    uri: str
+    image: bytes  # an encoded file
+    payload: Payload = field(default_factory=Payload)
+
+
+@dataclass(frozen=True)
+class IndexOutcome:
+    uri: str
+    error: RsqError | None
+
+
+@dataclass(frozen=True)
+class SearchHit:
+    score: float  # cosine
+    probability: float  # as the model reads that cosine; 0 where it says nothing of one pair
+    uri: str
+    payload: Payload
+    artifact_id: str  # what made the stored vector
+
+
+@dataclass(frozen=True)
+class CollectionInfo:
+    name: str
+    space_id: str
+    dimension: int
+    points: int
+    bytes_on_disk: int
+    artifacts: dict[str, int]  # vectors by the artifact that made them
+
+
+def payload_to_pb(row: Payload) -> pb.Payload:
+    message = pb.Payload(datetime=row.datetime or "", tags=row.tags)
+    if row.window is not None:
+        x, y, width, height = row.window
+        message.window.CopyFrom(pb.Window(x=x, y=y, width=width, height=height))
+    if row.bbox is not None:
+        west, south, east, north = row.bbox
+        message.bbox.CopyFrom(pb.BoundingBox(west=west, south=south, east=east, north=north))
+    return message
+
+
+def payload_from_pb(message: pb.Payload) -> Payload:
+    window, bbox = message.window, message.bbox
+    return Payload(
+        window=(window.x, window.y, window.width, window.height)
+        if message.HasField("window")
+        else None,
+        bbox=(bbox.west, bbox.south, bbox.east, bbox.north) if message.HasField("bbox") else None,
+        datetime=message.datetime or None,
+        tags=tuple(message.tags),
+    )
+
+
+def index_item_to_pb(item: IndexItem, collection: str) -> pb.IndexRequest:
+    return pb.IndexRequest(
+        collection=collection,
+        uri=item.uri,
+        image=item.image,
+        payload=payload_to_pb(item.payload),
+    )
+
+
+def index_item_from_pb(message: pb.IndexRequest) -> IndexItem:
+    return IndexItem(message.uri, message.image, payload_from_pb(message.payload))
+
+
+def item_error_to_pb(error: RsqError) -> embedding_pb2.ItemError:
+    return embedding_pb2.ItemError(code=error.code, message=error.message)
+
+
+def item_error_from_pb(message: embedding_pb2.ItemError) -> RsqError:
+    outcome = outcome_for_code(message.code)
+    return (outcome.error if outcome else InternalError)(message.message)
+
+
+def index_outcome_to_pb(outcome: IndexOutcome) -> pb.IndexResponse:
+    error = item_error_to_pb(outcome.error) if outcome.error is not None else None
+    return pb.IndexResponse(uri=outcome.uri, error=error)
+
+
+def index_outcome_from_pb(message: pb.IndexResponse) -> IndexOutcome:
+    error = item_error_from_pb(message.error) if message.HasField("error") else None
+    return IndexOutcome(message.uri, error)
+
+
+def hit_to_pb(hit: SearchHit) -> pb.Hit:
+    return pb.Hit(
+        score=hit.score,
+        probability=hit.probability,
+        uri=hit.uri,
+        payload=payload_to_pb(hit.payload),
+        artifact_id=hit.artifact_id,
+    )
+
+
+def hit_from_pb(message: pb.Hit) -> SearchHit:
+    return SearchHit(
+        message.score,
+        message.probability,
+        message.uri,
+        payload_from_pb(message.payload),
+        message.artifact_id,
+    )
+
+
+def collection_info_to_pb(row: CollectionInfo) -> pb.CollectionStats:
+    return pb.CollectionStats(
+        name=row.name,
+        space_id=row.space_id,
+        dimension=row.dimension,
+        points=row.points,
+        bytes_on_disk=row.bytes_on_disk,
+        artifacts=row.artifacts,
+    )
+
+
+def collection_info_from_pb(message: pb.CollectionStats) -> CollectionInfo:
+    return CollectionInfo(
+        message.name,
+        message.space_id,
+        message.dimension,
+        message.points,
+        message.bytes_on_disk,
+        dict(message.artifacts),
+    )
