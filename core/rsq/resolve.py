@@ -8,6 +8,7 @@ no clock, no files: the server, the agent offline and a mirror decide alike.
 from __future__ import annotations
 
 import itertools
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -225,14 +226,14 @@ def _consider(row: ArtifactRow, request: Request) -> _Option | Candidate:
 
 
 def accuracy_of(version: VersionRow, rows: Sequence[ArtifactRow]) -> float:
-    """Share of first captions whose best image is FP32's: of the pair where both towers are given
-    and it was measured, else of the worst artifact."""
+    """Share of first captions whose best image is FP32's: of the pair where it was measured, else
+    the product over the artifacts, as if their misses were independent."""
     ids = {row.tower: row.id for row in rows}
     for pair in version.pairs:
         if pair.vision_id == ids.get("vision") and pair.text_id == ids.get("text"):
             return pair.metrics.get("top1_match", 0.0)
-    return min(
-        (row.evaluation.metrics.get("top1_match", 0.0) if row.evaluation else 0.0) for row in rows
+    return math.prod(
+        row.evaluation.metrics.get("top1_match", 0.0) if row.evaluation else 0.0 for row in rows
     )
 
 

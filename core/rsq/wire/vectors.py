@@ -42,7 +42,8 @@ def vectors_to_pb(rows: NDArray[np.float32], kind: VectorType) -> pb.Vectors:
     """`rows` is float32 [n, dim]. int8 keeps one scale for all rows: max|x| / 127."""
     scale = 1.0
     if kind == "int8":
-        scale = float(np.abs(rows).max(initial=0.0)) / 127 or 1.0
+        # At least the smallest normal float32: the scale travels as one.
+        scale = max(float(np.abs(rows).max(initial=0.0)) / 127, float(np.finfo(np.float32).tiny))
         stored = np.rint(rows / scale).astype(_DTYPES[kind])
     else:
         stored = rows.astype(_DTYPES[kind])
