@@ -94,7 +94,8 @@ def embed_each(
 
 def _prepare(model: LiveModel, tower: Tower, item: str | bytes | RawPixels) -> NDArray[Any]:
     if isinstance(item, str):
-        return model.tower(tower).batcher.encoder.prepare_texts([item])[0]
+        row: NDArray[np.int64] = model.tower(tower).batcher.encoder.prepare_texts([item])[0]
+        return row
     return prepare_image(model, item)
 
 

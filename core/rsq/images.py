@@ -41,8 +41,8 @@ def load_pixel_values(
 def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """The first frame of a JPEG, PNG, WebP, TIFF, BMP or GIF file, in mode RGB.
 
-    Raises BadImage for an empty, truncated or damaged file, an unknown format or colour mode, and,
-    before any pixel is decoded, for more than `max_pixels` pixels (at most MAX_PIXELS).
+    Raises BadImage for an empty, truncated or damaged file, an unknown format, and, before any
+    pixel is decoded, for more than `max_pixels` pixels (at most MAX_PIXELS).
     """
     image = open_image(data, max_pixels=max_pixels)
     if is_deep(image):
@@ -90,11 +90,7 @@ def _scaled_size(image: Image.Image, shortest_edge: int) -> tuple[int, int]:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    try:
-        if "A" not in image.getbands() and image.info.get("transparency") is None:
-            return image.convert("RGB")
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, _WHITE)
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    except (ValueError, TypeError, OverflowError) as e:
-        raise BadImage(f"The image's colour mode {image.mode} can't be read as RGB.") from e
+    if "A" not in image.getbands() and image.info.get("transparency") is None:
+        return image.convert("RGB")
+    rgba = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, _WHITE), rgba).convert("RGB")

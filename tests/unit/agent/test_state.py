@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rsq.encoder import CPU_PROVIDER
+from rsq.errors import EnvironmentFault, NotFound
+from rsq_agent.cache import Cache
+from rsq_agent.state import Activation, NodeState, load_state, node_id, save_state
+
+FIRST = Activation("demo", 1, ("a" * 64,), (CPU_PROVIDER,), 8, 10**9)
+SECOND = replace(FIRST, version=2, artifacts=("b" * 64,), budget_bytes=None)
+
+
+def test_the_state_survives_and_keeps_what_served_before(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    assert load_state(cache) == NodeState()
+    state = NodeState().activate(FIRST).activate(SECOND)
+    save_state(cache, state)
+    assert load_state(cache) == state
+    assert state.models["demo"].previous == FIRST
+    assert state.activation(None) == state.activation("demo") == SECOND
+
+
+def test_activating_the_same_artifacts_again_keeps_the_way_back() -> None:
+    state = NodeState().activate(FIRST).activate(SECOND).activate(replace(SECOND, max_batch=4))
+    assert state.models["demo"].previous == FIRST
+
+
+def test_several_models_are_remembered_and_the_last_is_current() -> None:
+    other = replace(FIRST, model="other")
+    state = NodeState().activate(FIRST).activate(other)
+    assert state.activation(None) == other
+    assert state.activation("demo") == FIRST
+
+
+def test_nothing_active_says_what_to_run() -> None:
+    with pytest.raises(NotFound, match="rsq-agent pull"):
+        NodeState().activation(None)
+    with pytest.raises(NotFound, match="pull ships"):
+        NodeState().activate(FIRST).activation("ships")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"{",
+        b"[]",
+        b"{}",
+        json.dumps({"schema": 1, "current": None, "models": {"x": {}}}).encode(),
+        json.dumps(
+            {
+                "schema": 1,
+                "current": "x",
+                "models": {"x": {"previous": None, "active": {"artifacts": ["../x"]}}},
+            }
+        ).encode(),
+        json.dumps({"schema": 2, "current": None, "models": {}}).encode(),
+    ],
+)
+def test_a_damaged_or_newer_file_is_one_clear_error(tmp_path: Path, data: bytes) -> None:
+    cache = Cache(tmp_path)
+    cache.state_path.write_bytes(data)
+    with pytest.raises(EnvironmentFault, match=r"active\.json"):
+        load_state(cache)
+
+
+def test_the_node_id_is_made_once_and_kept(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "new")
+    assert node_id(cache) == node_id(cache)
+    assert node_id(Cache(tmp_path / "other")) != node_id(cache)
+    cache.node_path.write_bytes(b"")
+    with pytest.raises(EnvironmentFault):
+        node_id(cache)
