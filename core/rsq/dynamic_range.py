@@ -20,7 +20,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from rsq.image_file import load_pixels, open_image
 
 LOW_PERCENTILE, HIGH_PERCENTILE = 2.0, 98.0
-# The limits come from at most this many values, evenly spaced: 32 MiB as float64.
+# The limits come from about this many values, of evenly spaced rows: 32 MiB as float64.
 MAX_SAMPLES = 1 << 22
 _ROWS = 256  # rescaled at a time, so that the float64 copy stays small
 _GDAL_NODATA = 42113  # TIFF tag, a number written as text
@@ -58,7 +58,9 @@ def decode_deep(image: ImageFile, data: bytes) -> Image.Image:
     load_pixels(image)
     load_pixels(low_bytes)
     high = np.asarray(image)
-    colour = high[..., :3].astype(np.uint16) << 8 | np.asarray(low_bytes)[..., :3]
+    colour = high[..., :3].astype(np.uint16)
+    colour <<= 8
+    colour |= np.asarray(low_bytes)[..., :3]
     valid = (colour != nodata).any(axis=2)
     if image.mode == "RGB":
         return Image.fromarray(stretch(colour, valid))
@@ -75,10 +77,12 @@ def stretch(values: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.uint8]
     one value, and every pixel that is not valid, becomes 0.
     """
     scaled = np.zeros(values.shape, np.uint8)
-    samples = values[valid].reshape(-1)
+    step = max(1, values.size // MAX_SAMPLES)
+    samples = values[::step][valid[::step]].astype(np.float64)
+    if not samples.size:  # what is valid may lie between the rows taken
+        samples = values[valid].astype(np.float64)
     if not samples.size:
         return scaled
-    samples = samples[:: -(-samples.size // MAX_SAMPLES)].astype(np.float64)
     low, high = np.percentile(samples, (LOW_PERCENTILE, HIGH_PERCENTILE))
     if low == high:
         low, high = samples.min(), samples.max()

@@ -21,8 +21,8 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from rsq.errors import BadImage, Exhausted
 
-# 256 MiB as RGB. The same number is where Pillow's decoders begin to warn, so a larger bound would
-# need global state to stay silent.
+# 89 megapixels, 341 MiB in memory at Pillow's four bytes a pixel. Here Pillow's decoders begin to
+# warn, so a larger bound would need global state to stay silent.
 MAX_PIXELS = (256 << 20) // 3
 
 _DECODERS: dict[str, Callable[[io.BytesIO], ImageFile]] = {

@@ -90,6 +90,8 @@ def _scaled_size(image: Image.Image, shortest_edge: int) -> tuple[int, int]:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and image.info.get("transparency") is None:
+        return image  # `convert` would copy it
     if "A" not in image.getbands() and image.info.get("transparency") is None:
         return image.convert("RGB")
     rgba = image.convert("RGBA")

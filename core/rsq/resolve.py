@@ -39,6 +39,7 @@ class Reason(StrEnum):
     SLOWER = "SLOWER"
     NO_PROVIDER = "NO_PROVIDER"
     UNMEASURED = "UNMEASURED"
+    NOT_PINNED = "NOT_PINNED"
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Request:
     towers: tuple[Tower, ...] = TOWERS
     budget_bytes: int | None = None  # for the chosen artifacts together; None: no limit
     max_batch: int = DEFAULT_MAX_BATCH
+    pin: str | None = None  # only this variant; the budget still holds
 
 
 @dataclass(frozen=True)
@@ -198,6 +200,10 @@ def _profiles(row: ArtifactRow, device_class: str, provider: str) -> list[Profil
 
 
 def _consider(row: ArtifactRow, request: Request) -> _Option | Candidate:
+    if request.pin not in (None, row.variant):
+        return Candidate(
+            row.tower, row.variant, row.id, Reason.NOT_PINNED, f"{request.pin} was asked for"
+        )
     provider = next((name for name in request.device.providers if name in row.providers), None)
     if provider is None:
         return Candidate(
@@ -306,7 +312,8 @@ def _nothing_fits(
     name = f"{version.model}:{version.version}"
     empty = [tower for tower, rows in options.items() if not rows]
     if empty:
-        return f"{name} has no {' and no '.join(empty)} artifact that this node can run."
+        pinned = f" {request.pin}" if request.pin else ""
+        return f"{name} has no{pinned} {' and no '.join(empty)} artifact that this node can run."
     needed = sum(min(option.peak_bytes for option in rows) for rows in options.values())
     return (
         f"No artifact of {name} fits {format_size(request.budget_bytes or 0)}: the smallest "

@@ -40,6 +40,10 @@ def pull(
     max_batch: Annotated[
         int, typer.Option("--max-batch", help="Largest batch to be served.", min=1, max=256)
     ] = 8,
+    pin: Annotated[
+        str | None,
+        typer.Option("--pin", help="Take this variant, such as int8.", metavar="VARIANT"),
+    ] = None,
     plan_only: Annotated[
         bool, typer.Option("--plan", help="Say what would be chosen and moved; move nothing.")
     ] = False,
@@ -53,7 +57,7 @@ def pull(
     from rsq_agent.pull import plan_pull
 
     config = build_config(server=server, listen=agent)
-    request = _request(vram, tower, max_batch)
+    request = _request(vram, tower, max_batch, pin)
     cache = Cache(config.home)
     with RegistryClient(config.server) as client:
         plan = plan_pull(client, cache, reference, request)
@@ -69,7 +73,7 @@ def pull(
     _report(plan, result, as_json)
 
 
-def _request(vram: str | None, tower: str | None, max_batch: int) -> Request:
+def _request(vram: str | None, tower: str | None, max_batch: int, pin: str | None) -> Request:
     from rsq.manifest import TOWERS
     from rsq.resolve import Request
     from rsq.units import parse_size
@@ -79,7 +83,7 @@ def _request(vram: str | None, tower: str | None, max_batch: int) -> Request:
     towers = tuple(name for name in TOWERS if tower in (None, name))
     if not towers:
         raise BadInput(f"{tower!r} is not a tower; write --tower vision or --tower text.")
-    return Request(find_device(), towers, budget, max_batch)
+    return Request(find_device(), towers, budget, max_batch, pin)
 
 
 def _report(plan: PullPlan, result: dict[str, Any], as_json: bool) -> None:

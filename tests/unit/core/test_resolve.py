@@ -115,6 +115,16 @@ def test_what_the_node_cannot_run_or_nobody_evaluated_is_set_aside() -> None:
         resolve(version, Request(CPU))
 
 
+def test_a_pin_takes_its_variant_within_the_budget() -> None:
+    resolution = resolve(_typical(), Request(CPU, budget_bytes=2000 * MB, pin="int8"))
+    assert {choice.variant for choice in resolution.chosen} == {"int8"}
+    assert {c.reason for c in resolution.candidates} == {Reason.FITS, Reason.NOT_PINNED}
+    with pytest.raises(NothingFits):
+        resolve(_typical(), Request(CPU, budget_bytes=100 * MB, pin="int8"))
+    with pytest.raises(NothingFits, match="no int8-static vision"):
+        resolve(_typical(), Request(CPU, pin="int8-static"))
+
+
 def test_a_measured_pair_counts_more_than_its_parts() -> None:
     version = dataclasses.replace(
         _typical(),
