@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 HOLD_S = 10.0
+HELD_BYTES = 100_000  # far beyond what a listing takes
 LARGE_BYTES = 1024  # from here on files are listed as Git LFS objects, with their SHA-256
 
 
@@ -27,7 +28,7 @@ class HubServer:
     `status` answers every request with that status instead, `file_status` only those for files.
     `cut_bytes` ends each body of a longer file after so many bytes of the file. `served` replaces
     the bytes of files in their bodies only: the listing keeps describing `files`. While `flow` is
-    clear, the second half of each large file is held back, for at most HOLD_S.
+    clear, the second half of each body of HELD_BYTES is held back, for at most HOLD_S.
     """
 
     files: dict[str, bytes]
@@ -199,13 +200,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
-        if len(body) >= LARGE_BYTES:
-            half = len(body) // 2
-            self.wfile.write(body[:cut_bytes][:half])
+        half = len(body) // 2
+        self.wfile.write(body[:cut_bytes][:half])
+        if len(body) >= HELD_BYTES:
             self.hub.flow.wait(HOLD_S)
-            self.wfile.write(body[:cut_bytes][half:])
-        else:
-            self.wfile.write(body[:cut_bytes])
+        self.wfile.write(body[:cut_bytes][half:])
 
 
 def _sha256(data: bytes) -> str:
