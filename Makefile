@@ -50,7 +50,7 @@ protos-check: install  ## Fail if core/rsq/v1 differs from what protos/ generate
 		--python_out=$$out --pyi_out=$$out --grpc_python_out=$$out --mypy_grpc_out=$$out $(PROTOS) && \
 	diff -r -x __init__.py -x __pycache__ $$out/rsq/v1 core/rsq/v1 && echo "Generated code is up to date."
 
-bench: install  ## Run the benchmarks; each prints a table and writes JSON to bench/out
+bench: install  ## Run the benchmarks; each prints a table and writes JSON to bench/results
 	@for script in bench/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 demo-model: install  ## Train the demo model again (about fifteen minutes)

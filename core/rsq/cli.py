@@ -89,7 +89,8 @@ def _describe(failure: Exception) -> RsqError:
     message = str(failure.format_message()).strip()
     if "\n" in message:  # no command was given, and this is the whole help page
         return BadInput(message)
-    return BadInput(message.rstrip(".") + ". Add --help to see how it is used.")
+    stop = "" if message.endswith((".", "?")) else "."
+    return BadInput(f"{message}{stop} Add --help to see how it is used.")
 
 
 def _describe_bug(failure: Exception) -> InternalError:

@@ -230,7 +230,7 @@ def _image(fields: dict[str, Any]) -> ImageSpec:
         height=_integer(fields, "height", 1, 8192),
         width=_integer(fields, "width", 1, 8192),
         mean=_triple(fields["mean"]),
-        std=_triple(fields["std"]),
+        std=_deviations(fields["std"]),
         rescale_factor=_number(fields, "rescale_factor"),
         resample=_string(fields, "resample"),
         shortest_edge=None if edge is None else _integer(fields, "shortest_edge", 1, 8192),
@@ -319,6 +319,13 @@ def _number(fields: dict[str, Any], key: str) -> float:
     if not abs(value) < float("inf"):
         raise BadManifest(f"{key} is not finite.")
     return float(value)
+
+
+def _deviations(values: list[float]) -> tuple[float, float, float]:
+    triple = _triple(values)
+    if not min(triple) > 0:
+        raise BadManifest("A standard deviation of the channels is not positive.")
+    return triple
 
 
 def _triple(values: list[float]) -> tuple[float, float, float]:

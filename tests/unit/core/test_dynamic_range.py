@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from rsq.dynamic_range import stretch
+from rsq.dynamic_range import MAX_SAMPLES, stretch
 from rsq.errors import BadImage
 from rsq.images import decode_image
 
@@ -162,3 +162,13 @@ def test_large_image_is_scaled_alike_in_all_its_rows() -> None:
     scaled = stretch(np.repeat(column[:, None], 3, axis=1), np.ones((1000, 3), bool))
     assert (np.diff(scaled[:, 0].astype(int)) >= 0).all()
     assert len(np.unique(scaled)) == 256
+
+
+def test_large_image_counts_rows_between_the_sampled_ones_where_only_they_are_valid() -> None:
+    values = np.tile(np.arange(3000, dtype=np.uint16), (4000, 1))
+    assert values.size >= 2 * MAX_SAMPLES
+    valid = np.zeros(values.shape, bool)
+    valid[1] = True
+    scaled = stretch(values, valid)
+    assert (scaled[1].min(), scaled[1].max()) == (0, 255)
+    assert not scaled[0].any()

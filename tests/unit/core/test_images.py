@@ -50,14 +50,9 @@ def test_pixel_values_equal_the_recorded_reference(
     values = load_pixel_values(golden[case].tobytes(), spec)
     assert values.dtype == np.float32
     assert values.shape == expected.shape == (3, spec.height, spec.width)
+    assert expected.std() > 0.1  # a picture, not a blank
     tolerance = 1 / 255 / min(spec.std) if case.startswith(LOSSY) else 1e-6
     assert np.abs(values - expected).max() <= tolerance
-
-
-def test_goldens_differ_between_cases_and_specs(golden: dict[str, NDArray[Any]]) -> None:
-    outputs = [values.tobytes() for name, values in golden.items() if "." in name]
-    assert len(outputs) == len(FACTS["cases"]) * len(SPECS)
-    assert len(set(outputs)) == len(outputs)
 
 
 def test_values_are_contiguous_and_independent_of_the_thread(
@@ -112,12 +107,6 @@ def test_unknown_resampling_is_refused() -> None:
     spec = ImageSpec(4, 4, (0.5,) * 3, (0.5,) * 3, resample="magic")
     with pytest.raises(BadManifest, match="Unknown resampling 'magic'"):
         preprocess_image(Image.new("RGB", (4, 4)), spec)
-
-
-def test_colour_mode_without_a_way_to_rgb_is_refused() -> None:
-    lab = Image.new("LAB", (4, 4))
-    with pytest.raises(BadImage, match="colour mode LAB"):
-        decode_image(encode(lab, "TIFF"))
 
 
 def test_decoding_leaves_pillow_settings_and_warnings_alone() -> None:

@@ -64,6 +64,9 @@ def test_a_newer_schema_is_refused_with_the_way_out() -> None:
         decode_manifest(json.dumps(fields).encode())
 
 
+_IMAGE = json.loads(encode_manifest(MANIFEST))["image"]
+
+
 def _change(**changes: Any) -> Callable[[dict[str, Any]], None]:
     return lambda fields: fields.update(changes)
 
@@ -85,6 +88,8 @@ def _change_file(**changes: Any) -> Callable[[dict[str, Any]], None]:
         _change(files=[]),
         _change(scoring={"kind": "magic", "scale": 1, "bias": 0}),
         _change(image=None),
+        _change(image={**_IMAGE, "std": [0.5, 0.0, 0.5]}),
+        _change(image={**_IMAGE, "mean": [0.5]}),
         _change_file(name="../model.onnx"),
         _change_file(name="/etc/passwd"),
         _change_file(name=""),
