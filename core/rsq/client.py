@@ -20,13 +20,19 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from numpy.typing import NDArray
 
 from rsq.errors import BadInput, RsqError
+from rsq.retrieval import (
+    DEFAULT_COLLECTION,
+    CollectionInfo,
+    IndexItem,
+    IndexOutcome,
+    SearchHit,
+)
 from rsq.rpc.channel import open_channel, translate_errors
 from rsq.v1 import embedding_pb2, retrieval_pb2
 from rsq.v1.embedding_pb2_grpc import EmbeddingStub
 from rsq.v1.retrieval_pb2_grpc import RetrievalStub
 from rsq.wire import retrieval as wire
 from rsq.wire.embedding import ModelInfo, model_info_from_pb
-from rsq.wire.retrieval import CollectionInfo, IndexItem, IndexOutcome, SearchHit
 from rsq.wire.vectors import vectors_from_pb
 
 CALL_SECONDS = 120.0
@@ -93,7 +99,7 @@ class Client:
         text: str | None = None,
         image: bytes | str | Path | None = None,
         k: int = 10,
-        collection: str = wire.DEFAULT_COLLECTION,
+        collection: str = DEFAULT_COLLECTION,
     ) -> list[SearchHit]:
         """The `k` nearest of `collection` to a text or an image, best first."""
         if (text is None) == (image is None):
@@ -108,7 +114,7 @@ class Client:
         return [wire.hit_from_pb(hit) for hit in reply.hits]
 
     def index(
-        self, items: Iterable[IndexItem], *, collection: str = wire.DEFAULT_COLLECTION
+        self, items: Iterable[IndexItem], *, collection: str = DEFAULT_COLLECTION
     ) -> Iterator[IndexOutcome]:
         """Streams images into `collection`; one outcome an item, in order. An outcome without an
         error means that the vector is on the agent's disk."""
@@ -117,7 +123,7 @@ class Client:
             for reply in self._retrieval.Index(requests):
                 yield wire.index_outcome_from_pb(reply)
 
-    def delete(self, uris: Sequence[str], *, collection: str = wire.DEFAULT_COLLECTION) -> int:
+    def delete(self, uris: Sequence[str], *, collection: str = DEFAULT_COLLECTION) -> int:
         """Removes every vector of `uris` and returns how many there were."""
         request = retrieval_pb2.DeleteRequest(collection=collection, uris=uris)
         with translate_errors(self.target):

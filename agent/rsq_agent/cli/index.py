@@ -15,7 +15,7 @@ from rsq_agent.cli.options import AgentAddress, Collection, Json
 from rsq_agent.config import DEFAULT_LISTEN
 
 if TYPE_CHECKING:
-    from rsq.wire.retrieval import IndexItem, IndexOutcome
+    from rsq.retrieval import IndexItem, IndexOutcome
 
 DEFAULT_COLLECTION = "default"
 EPILOG = """Examples:
@@ -120,7 +120,7 @@ def _uri(path: Path) -> str:
 
 
 def _read(files: list[Path]) -> Iterator[IndexItem]:
-    from rsq.wire.retrieval import IndexItem
+    from rsq.retrieval import IndexItem
 
     for path in files:
         try:

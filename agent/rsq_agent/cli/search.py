@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +14,7 @@ from rsq_agent.cli.options import AgentAddress, Collection, Json
 from rsq_agent.config import DEFAULT_LISTEN
 
 if TYPE_CHECKING:
-    from rsq.wire.retrieval import SearchHit
+    from rsq.retrieval import SearchHit
 
 EPILOG = """Examples:
 
@@ -48,7 +47,7 @@ def search(
         _write_sheet(contact_sheet, text or f"like {image}", hits)
     if as_json:
         rows = [
-            {"score": hit.score, "uri": hit.uri, "payload": asdict(hit.payload)} for hit in hits
+            {"score": hit.score, "uri": hit.uri, "payload": hit.payload.to_json()} for hit in hits
         ]
         print(json.dumps({"hits": rows}, indent=2))
         return

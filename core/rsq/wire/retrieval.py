@@ -2,76 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict
 
 from rsq.error_catalog import outcome_for_code
 from rsq.errors import InternalError, RsqError
+from rsq.retrieval import (
+    BoundingBox,
+    CollectionInfo,
+    IndexItem,
+    IndexOutcome,
+    Payload,
+    SearchHit,
+    Window,
+)
 from rsq.v1 import embedding_pb2
 from rsq.v1 import retrieval_pb2 as pb
-
-DEFAULT_COLLECTION = "default"
-
-
-@dataclass(frozen=True)
-class Payload:
-    """What is known of a vector's origin; unset parts are None or empty."""
-
-    window: tuple[int, int, int, int] | None = None  # x, y, width, height in pixels
-    bbox: tuple[float, float, float, float] | None = None  # west, south, east, north, WGS84
-    datetime: str | None = None  # RFC 3339
-    tags: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class IndexItem:
-    uri: str
-    image: bytes  # an encoded file
-    payload: Payload = field(default_factory=Payload)
-
-
-@dataclass(frozen=True)
-class IndexOutcome:
-    uri: str
-    error: RsqError | None
-
-
-@dataclass(frozen=True)
-class SearchHit:
-    score: float  # cosine
-    probability: float  # as the model reads that cosine; 0 where it says nothing of one pair
-    uri: str
-    payload: Payload
-    artifact_id: str  # what made the stored vector
-
-
-@dataclass(frozen=True)
-class CollectionInfo:
-    name: str
-    space_id: str
-    dimension: int
-    points: int
-    bytes_on_disk: int
-    artifacts: dict[str, int]  # vectors by the artifact that made them
 
 
 def payload_to_pb(row: Payload) -> pb.Payload:
     message = pb.Payload(datetime=row.datetime or "", tags=row.tags)
     if row.window is not None:
-        x, y, width, height = row.window
-        message.window.CopyFrom(pb.Window(x=x, y=y, width=width, height=height))
+        message.window.CopyFrom(pb.Window(**asdict(row.window)))
     if row.bbox is not None:
-        west, south, east, north = row.bbox
-        message.bbox.CopyFrom(pb.BoundingBox(west=west, south=south, east=east, north=north))
+        message.bbox.CopyFrom(pb.BoundingBox(**asdict(row.bbox)))
     return message
 
 
 def payload_from_pb(message: pb.Payload) -> Payload:
     window, bbox = message.window, message.bbox
     return Payload(
-        window=(window.x, window.y, window.width, window.height)
+        window=Window(window.x, window.y, window.width, window.height)
         if message.HasField("window")
         else None,
-        bbox=(bbox.west, bbox.south, bbox.east, bbox.north) if message.HasField("bbox") else None,
+        bbox=BoundingBox(bbox.west, bbox.south, bbox.east, bbox.north)
+        if message.HasField("bbox")
+        else None,
         datetime=message.datetime or None,
         tags=tuple(message.tags),
     )

@@ -12,6 +12,15 @@ from rsq import errors, records
 from rsq.encoder import CPU_PROVIDER
 from rsq.error_catalog import CATALOG
 from rsq.errors import BadInput
+from rsq.retrieval import (
+    BoundingBox,
+    CollectionInfo,
+    IndexItem,
+    IndexOutcome,
+    Payload,
+    SearchHit,
+    Window,
+)
 from rsq.v1 import embedding_pb2
 from rsq.v1 import registry_pb2 as pb
 from rsq.wire import embedding, registry, retrieval, status
@@ -90,17 +99,17 @@ def test_model_info_survives_the_wire() -> None:
 
 
 def test_search_messages_survive_the_wire() -> None:
-    payload = retrieval.Payload((1, 2, 3, 4), (5.5, -6.0, 7.0, 8.0), "2026-01-01T00:00:00Z", ("a",))
-    hit = retrieval.SearchHit(0.5, 0.25, "/x.jpg", payload, "b" * 64)
-    assert retrieval.hit_from_pb(retrieval.hit_to_pb(hit)) == hit
-    assert retrieval.payload_from_pb(retrieval.payload_to_pb(retrieval.Payload())) == (
-        retrieval.Payload()
+    payload = Payload(
+        Window(1, 2, 3, 4), BoundingBox(5.5, -6.0, 7.0, 8.0), "2026-01-01T00:00:00Z", ("a",)
     )
-    item = retrieval.IndexItem("/x.jpg", b"jpeg", payload)
+    hit = SearchHit(0.5, 0.25, "/x.jpg", payload, "b" * 64)
+    assert retrieval.hit_from_pb(retrieval.hit_to_pb(hit)) == hit
+    assert retrieval.payload_from_pb(retrieval.payload_to_pb(Payload())) == (Payload())
+    item = IndexItem("/x.jpg", b"jpeg", payload)
     assert retrieval.index_item_from_pb(retrieval.index_item_to_pb(item, "c")) == item
-    info = retrieval.CollectionInfo("c", "a" * 64, 768, 5, 6, {"b" * 64: 5})
+    info = CollectionInfo("c", "a" * 64, 768, 5, 6, {"b" * 64: 5})
     assert retrieval.collection_info_from_pb(retrieval.collection_info_to_pb(info)) == info
-    outcome = retrieval.IndexOutcome("/x.jpg", errors.BadImage("not an image"))
+    outcome = IndexOutcome("/x.jpg", errors.BadImage("not an image"))
     back = retrieval.index_outcome_from_pb(retrieval.index_outcome_to_pb(outcome))
     assert isinstance(back.error, errors.BadImage)
     assert str(back.error) == "not an image"

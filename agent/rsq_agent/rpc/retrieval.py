@@ -1,0 +1,155 @@
+"""rsq.v1.Retrieval."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import grpc
+import numpy as np
+from numpy.typing import NDArray
+
+from rsq.errors import BadInput, RsqError, SpaceMismatch
+from rsq.manifest import ScoringSpec
+from rsq.retrieval import DEFAULT_COLLECTION, CollectionInfo, IndexItem, IndexOutcome, SearchHit
+from rsq.similarity import probabilities
+from rsq.v1 import embedding_pb2
+from rsq.v1 import retrieval_pb2 as pb
+from rsq.v1.retrieval_pb2_grpc import RetrievalServicer
+from rsq.wire import retrieval as wire
+from rsq.wire.vectors import vectors_from_pb
+from rsq_agent.collections import Collection, CollectionStore
+from rsq_agent.embedding import Caller, EmbedResult, embed_each, embed_images, embed_texts
+from rsq_agent.index_points import IndexPoint
+from rsq_agent.rpc.calls import caller_of, read_in_groups
+from rsq_agent.rpc.embedding import timing_to_pb
+from rsq_agent.serving import LiveModel, Serving
+
+MAX_HITS = 1000
+
+
+class Retrieval(RetrievalServicer):
+    def __init__(self, serving: Serving, collections: CollectionStore) -> None:
+        self._serving = serving
+        self._collections = collections
+
+    def Index(
+        self, request_iterator: Iterator[pb.IndexRequest], context: grpc.ServicerContext
+    ) -> Iterator[pb.IndexResponse]:
+        with self._serving.lease() as model:
+            model.tower("vision")
+            largest = model.activation.max_batch
+            for group in read_in_groups(request_iterator, largest=largest):
+                name = group[0].collection or DEFAULT_COLLECTION
+                if any((request.collection or DEFAULT_COLLECTION) != name for request in group):
+                    raise BadInput("One stream fills one collection.")
+                collection = self._collections.open_or_create(
+                    name,
+                    space_id=model.manifest.space_id,
+                    dimension=model.manifest.dimension,
+                )
+                items = [wire.index_item_from_pb(request) for request in group]
+                for outcome in index_group(model, collection, items, caller_of(context)):
+                    yield wire.index_outcome_to_pb(outcome)
+
+    def Search(self, request: pb.SearchRequest, context: grpc.ServicerContext) -> pb.SearchResponse:
+        limit = request.limit or 10
+        if limit > MAX_HITS:
+            raise BadInput(f"{limit} hits in one call, over the limit of {MAX_HITS}.")
+        with self._serving.lease() as model:
+            collection = self._collections.open(request.collection or DEFAULT_COLLECTION)
+            vector, timing = _query(model, request, caller_of(context))
+            started = time.perf_counter()
+            hits = collection.search(
+                vector, space_id=model.manifest.space_id, limit=limit, offset=request.offset
+            )
+            search_ms = (time.perf_counter() - started) * 1000
+            scores = np.array([hit.score for hit in hits])
+            chances = _chances(scores, model.manifest.scoring)
+            return pb.SearchResponse(
+                hits=[
+                    wire.hit_to_pb(
+                        SearchHit(hit.score, chance, hit.uri, hit.payload, hit.artifact_id)
+                    )
+                    for hit, chance in zip(hits, chances, strict=True)
+                ],
+                space_id=model.manifest.space_id,
+                timing=timing,
+                search_ms=search_ms,
+            )
+
+    def Delete(self, request: pb.DeleteRequest, context: grpc.ServicerContext) -> pb.DeleteResponse:
+        collection = self._collections.open(request.collection or DEFAULT_COLLECTION)
+        return pb.DeleteResponse(deleted=collection.delete(list(request.uris)))
+
+    def GetStats(
+        self, request: pb.GetStatsRequest, context: grpc.ServicerContext
+    ) -> pb.GetStatsResponse:
+        names = [request.collection] if request.collection else self._collections.names()
+        rows = []
+        for name in names:
+            stats = self._collections.open(name).stats()
+            rows.append(
+                CollectionInfo(
+                    name,
+                    stats.space_id,
+                    stats.dimension,
+                    stats.points,
+                    stats.bytes_on_disk,
+                    stats.artifacts,
+                )
+            )
+        return pb.GetStatsResponse(collections=[wire.collection_info_to_pb(row) for row in rows])
+
+
+def index_group(
+    model: LiveModel, collection: Collection, items: list[IndexItem], caller: Caller
+) -> Iterator[IndexOutcome]:
+    """Embeds and stores the items; a bad one costs itself only. Outcomes come in order, after the
+    good ones are on disk."""
+    artifact_id = model.tower("vision").artifact_id
+    results = embed_each(model, "vision", [item.image for item in items], caller)
+    points = [
+        IndexPoint(
+            uri=item.uri,
+            vector=result,
+            artifact_id=artifact_id,
+            space_id=model.manifest.space_id,
+            payload=item.payload,
+        )
+        for item, result in zip(items, results, strict=True)
+        if not isinstance(result, RsqError)
+    ]
+    collection.add(points)
+    for item, result in zip(items, results, strict=True):
+        yield IndexOutcome(item.uri, result if isinstance(result, RsqError) else None)
+
+
+def _query(
+    model: LiveModel, request: pb.SearchRequest, caller: Caller
+) -> tuple[NDArray[np.float32], embedding_pb2.Timing]:
+    """The query vector, float32 [dim], and how long it took to make."""
+    kind = request.WhichOneof("query")
+    if kind == "text":
+        result: EmbedResult = embed_texts(model, [request.text], caller)
+    elif kind == "image":
+        result = embed_images(model, [request.image], caller)
+    elif kind == "vector":
+        if request.space_id != model.manifest.space_id:
+            raise SpaceMismatch(
+                "The query vector is of another embedding space than the model served here."
+            )
+        rows = vectors_from_pb(request.vector)
+        if len(rows) != 1:
+            raise BadInput(f"A search takes one query vector, not {len(rows)}.")
+        return rows[0], embedding_pb2.Timing()
+    else:
+        raise BadInput("A search needs a text, an image or a vector.")
+    return result.rows[0], timing_to_pb(result)
+
+
+def _chances(scores: NDArray[np.float64], scoring: ScoringSpec) -> list[float]:
+    """SigLIP judges each pair by itself; CLIP's softmax says nothing of one pair, so 0 there."""
+    if scoring.kind != "sigmoid":
+        return [0.0] * len(scores)
+    return [float(chance) for chance in probabilities(scores, scoring)]
