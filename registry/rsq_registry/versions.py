@@ -1,0 +1,133 @@
+"""Versions: numbered when they are added, never changed afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, selectinload
+
+from rsq.errors import NotFound
+from rsq.manifest import Manifest
+from rsq.records import VersionRow
+from rsq.reference import DEFAULT_ALIAS, Reference
+from rsq_registry import aliases, artifacts, evaluations, profiles, tables
+from rsq_registry.columns import format_time
+from rsq_registry.drafts import VersionDraft
+from rsq_registry.models import find_model, find_or_add_model, list_some
+
+
+def add_version(
+    session: Session,
+    draft: VersionDraft,
+    manifests: Mapping[str, Manifest],
+    *,
+    at: datetime,
+) -> int:
+    """Adds the checked draft and returns its number.
+
+    1. Lock the model, so that numbers are given out one at a time. 2. The version and its
+    artifacts. 3. What was measured of them. 4. The alias.
+    """
+    # 1. number
+    model = find_or_add_model(session, draft.model)
+    model.last_number += 1
+    number = model.last_number
+    # 2. version and artifacts
+    version = tables.Version(
+        model_id=model.id,
+        number=number,
+        created_at=at,
+        space_id=draft.space_id,
+        dimension=draft.dimension,
+        licence=draft.licence,
+        source=draft.source,
+        source_digest=draft.source_digest,
+    )
+    session.add(version)
+    session.flush()
+    listed = zip(manifests.items(), draft.artifacts, strict=True)
+    for position, ((identity, manifest), data) in enumerate(listed):
+        artifacts.add_artifact(session, identity, manifest, manifest_bytes=len(data))
+        session.add(
+            tables.VersionArtifact(version_id=version.id, artifact_id=identity, position=position)
+        )
+    session.flush()
+    # 3. records
+    for evaluation in draft.evaluations:
+        evaluations.add_evaluation(session, evaluation, at=at)
+    for pair in draft.pairs:
+        evaluations.add_pair(session, pair, at=at)
+    profiles.append_profiles(session, draft.profiles, at=at)
+    # 4. alias
+    if draft.alias is not None:
+        aliases.append_event(session, model, draft.alias, number, by=draft.by, at=at)
+    return number
+
+
+def resolve_number(session: Session, reference: Reference) -> int:
+    """The version number that `reference` means now. Raises NotFound."""
+    model = find_model(session, reference.name)
+    if reference.number is not None:
+        return reference.number
+    current = aliases.current_aliases(session, model.id).get(model.id, {})
+    if reference.alias is None:
+        return current.get(DEFAULT_ALIAS, model.last_number)
+    if reference.alias not in current:
+        raise NotFound(_unknown_alias(model.name, reference.alias, current))
+    return current[reference.alias]
+
+
+def describe_version(session: Session, name: str, number: int) -> VersionRow:
+    """Everything recorded about one version. Raises NotFound naming the versions there are."""
+    model = find_model(session, name)
+    version = session.scalar(
+        select(tables.Version)
+        .where(tables.Version.model_id == model.id, tables.Version.number == number)
+        .options(
+            selectinload(tables.Version.artifacts).selectinload(tables.Artifact.providers),
+        )
+    )
+    if version is None:
+        raise unknown_version(model, number)
+    current = aliases.current_aliases(session, model.id).get(model.id, {})
+    return VersionRow(
+        model=model.name,
+        version=version.number,
+        space_id=version.space_id,
+        dimension=version.dimension,
+        created_at=format_time(version.created_at),
+        licence=version.licence,
+        source=version.source,
+        artifacts=artifacts.describe_artifacts(session, version.artifacts),
+        pairs=evaluations.newest_pairs(session, [artifact.id for artifact in version.artifacts]),
+        aliases=tuple(alias for alias, target in current.items() if target == number),
+    )
+
+
+def move_alias(
+    session: Session, name: str, alias: str, number: int | None, *, by: str, at: datetime
+) -> None:
+    """Points the alias at the version, or removes it for None. Raises NotFound for an unknown model
+    or version, and for the removal of an alias that isn't set."""
+    model = find_model(session, name, lock=True)
+    if number is None:
+        current = aliases.current_aliases(session, model.id).get(model.id, {})
+        if alias not in current:
+            raise NotFound(_unknown_alias(name, alias, current))
+    elif not 1 <= number <= model.last_number:
+        raise unknown_version(model, number)
+    aliases.append_event(session, model, alias, number, by=by, at=at)
+
+
+def unknown_version(model: tables.Model, number: int) -> NotFound:
+    there = f"1 to {model.last_number}" if model.last_number > 1 else "only version 1"
+    return NotFound(f"Model {model.name!r} has no version {number}; it has {there}.")
+
+
+def _unknown_alias(name: str, alias: str, current: Mapping[str, int]) -> str:
+    if not current:
+        return f"Model {name!r} has no alias {alias!r}; it has none."
+    there = list_some([f"{known} (version {number})" for known, number in current.items()])
+    return f"Model {name!r} has no alias {alias!r}; it has: {there}."
