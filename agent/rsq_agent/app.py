@@ -14,7 +14,7 @@ from rsq.rpc.server import RpcServer
 from rsq.v1 import agent_pb2_grpc, embedding_pb2_grpc, retrieval_pb2_grpc
 from rsq_agent.activator import Activator
 from rsq_agent.cache import Cache
-from rsq_agent.collections import CollectionStore
+from rsq_agent.collection_store import CollectionStore
 from rsq_agent.config import AgentConfig
 from rsq_agent.device import find_device
 from rsq_agent.pull import node_report

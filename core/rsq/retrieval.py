@@ -50,6 +50,17 @@ class Payload:
         return {key: value for key, value in asdict(self).items() if value}
 
 
+def payload_from_json(fields: dict[str, Any]) -> Payload:
+    """What `Payload.to_json` wrote."""
+    window, bbox = fields.get("window"), fields.get("bbox")
+    return Payload(
+        window=Window(**window) if window else None,
+        bbox=BoundingBox(**bbox) if bbox else None,
+        datetime=fields.get("datetime"),
+        tags=tuple(fields.get("tags", ())),
+    )
+
+
 @dataclass(frozen=True)
 class IndexItem:
     uri: str

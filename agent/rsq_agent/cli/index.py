@@ -77,9 +77,11 @@ def remove(
 ) -> None:
     """Remove images from a collection; the files stay."""
     from rsq.client import Client
+    from rsq_agent.archive import image_uri
 
+    uris = [image_uri(path) for path in paths]
     with Client(agent) as client:
-        deleted = client.delete([_uri(path) for path in paths], collection=collection)
+        deleted = client.delete(uris, collection=collection)
     if as_json:
         print(json.dumps({"collection": collection, "deleted": deleted}))
     else:
@@ -115,19 +117,16 @@ def stats(agent: AgentAddress = DEFAULT_LISTEN, as_json: Json = False) -> None:
     Console().print(table)
 
 
-def _uri(path: Path) -> str:
-    return str(path.expanduser().absolute())
-
-
 def _read(files: list[Path]) -> Iterator[IndexItem]:
     from rsq.retrieval import IndexItem
+    from rsq_agent.archive import image_uri
 
     for path in files:
         try:
             data = path.read_bytes()
         except OSError:
             data = b""  # the agent answers that it is no image, and the report names the file
-        yield IndexItem(_uri(path), data)
+        yield IndexItem(image_uri(path), data)
 
 
 def _with_progress(

@@ -11,14 +11,22 @@ from numpy.typing import NDArray
 
 from rsq.errors import BadInput, RsqError, SpaceMismatch
 from rsq.manifest import ScoringSpec
-from rsq.retrieval import DEFAULT_COLLECTION, CollectionInfo, IndexItem, IndexOutcome, SearchHit
+from rsq.retrieval import (
+    DEFAULT_COLLECTION,
+    CollectionInfo,
+    IndexItem,
+    IndexOutcome,
+    SearchHit,
+    payload_from_json,
+)
 from rsq.similarity import probabilities
 from rsq.v1 import embedding_pb2
 from rsq.v1 import retrieval_pb2 as pb
 from rsq.v1.retrieval_pb2_grpc import RetrievalServicer
 from rsq.wire import retrieval as wire
 from rsq.wire.vectors import vectors_from_pb
-from rsq_agent.collections import Collection, CollectionStore
+from rsq_agent.collection import Collection
+from rsq_agent.collection_store import CollectionStore
 from rsq_agent.embedding import Caller, EmbedResult, embed_each, embed_images, embed_texts
 from rsq_agent.index_points import IndexPoint
 from rsq_agent.rpc.calls import caller_of, read_in_groups
@@ -69,7 +77,13 @@ class Retrieval(RetrievalServicer):
             return pb.SearchResponse(
                 hits=[
                     wire.hit_to_pb(
-                        SearchHit(hit.score, chance, hit.uri, hit.payload, hit.artifact_id)
+                        SearchHit(
+                            hit.score,
+                            chance,
+                            hit.uri,
+                            payload_from_json(hit.payload),
+                            hit.artifact_id,
+                        )
                     )
                     for hit, chance in zip(hits, chances, strict=True)
                 ],
@@ -115,7 +129,10 @@ def index_group(
             vector=result,
             artifact_id=artifact_id,
             space_id=model.manifest.space_id,
-            payload=item.payload,
+            window=item.payload.window,
+            bbox=item.payload.bbox,
+            datetime=item.payload.datetime,
+            tags=item.payload.tags,
         )
         for item, result in zip(items, results, strict=True)
         if not isinstance(result, RsqError)
