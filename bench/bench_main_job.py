@@ -1,7 +1,7 @@
 """The main job on real images, through the commands and gRPC, against transformers in FP32.
 
-Publishes models/rsq-siglip-small, evaluates on the AID test split, serves each variant and asks it for
-all 1,027 test images, the class prompts and the captions. Prints per variant the zero-shot
+Publishes models/rsq-siglip-small, evaluates on the AID test split, serves each variant and asks it
+for all 1,027 test images, the class prompts and the captions. Prints per variant the zero-shot
 accuracy, the agreement with transformers, and how far a vector depends on its batch mates.
 """
 

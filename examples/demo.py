@@ -44,9 +44,7 @@ def main() -> None:
     with background(environment, "rsq-server", "serve", "--listen", server):
         run("rsq-agent", "pull", "demo", "--vram", BUDGET, "--server", server, "--agent", agent)
         say("Start the agent, which proves the artifacts before it serves")
-        with background(
-            environment, "rsq-agent", "serve", "--listen", agent, "--server", server
-        ):
+        with background(environment, "rsq-agent", "serve", "--listen", agent, "--server", server):
             write_scenes(scenes)
             say("Index the images and search them by words")
             run("rsq-agent", "index", "add", str(scenes), "--agent", agent)
