@@ -1,0 +1,106 @@
+"""From a variant's files to an artifact: golden probe, manifest, id."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from rsq.chunks import describe_file
+from rsq.manifest import (
+    FileEntry,
+    ImageSpec,
+    Lineage,
+    Manifest,
+    ProbeSpec,
+    RecipeSpec,
+    ScoringSpec,
+    TextSpec,
+    Tower,
+    encode_manifest,
+)
+from rsq.probe import encode_probe
+from rsq_server.build.artifact import MANIFEST_NAME, BuiltArtifact
+from rsq_server.build.probe import ProbeReference, prepare_reference, record_probe
+
+# In the order in which a manifest lists them. A small graph may hold its weights itself.
+_FILES = (("graph", "model.onnx"), ("weights", "model.onnx.data"), ("tokenizer", "tokenizer.json"))
+_PROBE = ("probe", "probe.json")
+_TOOLS = ("rsq-server", "torch", "transformers", "onnx", "onnxscript", "onnxruntime")
+
+# Before the probe is recorded nothing can be held against it.
+_NO_TOLERANCE = ProbeSpec(own_cosine_min=-1.0, fp32_cosine_min=-1.0)
+
+
+@dataclass(frozen=True)
+class CheckpointFacts:
+    """What manifests say of the checkpoint, kept when its weights are let go."""
+
+    space_id: str
+    dimension: int
+    scoring: ScoringSpec
+    licence: str
+    image: ImageSpec
+    text: TextSpec
+    lineage: Lineage
+
+
+def read_tools() -> dict[str, str]:
+    """The versions of what an artifact's bytes depend on."""
+    return {name: version(name) for name in _TOOLS}
+
+
+def assemble_artifact(
+    folder: Path,
+    tower: Tower,
+    variant: str,
+    *,
+    recipe: RecipeSpec,
+    batch_invariant: bool,
+    facts: CheckpointFacts,
+    reference: ProbeReference | None,
+) -> tuple[BuiltArtifact, ProbeReference]:
+    """The artifact whose graph, weights and tokenizer lie in `folder`; writes `probe.json` and
+    `manifest.json` beside them.
+
+    `reference` is None for the FP32 artifact, which makes it. Raises GateRefused as
+    `prepare_reference` and `record_probe` do.
+    """
+    manifest = Manifest(
+        tower=tower,
+        variant=variant,
+        format="onnx",
+        space_id=facts.space_id,
+        dimension=facts.dimension,
+        batch_invariant=batch_invariant,
+        scoring=facts.scoring,
+        recipe=recipe,
+        lineage=facts.lineage,
+        licence=facts.licence,
+        probe=_NO_TOLERANCE,
+        files=_describe(folder),
+        image=facts.image if tower == "vision" else None,
+        text=facts.text if tower == "text" else None,
+    )
+    draft = BuiltArtifact(folder, manifest)
+    if reference is None:
+        reference = prepare_reference(draft)
+    probe, tolerances = record_probe(draft, reference)
+    role, name = _PROBE
+    (folder / name).write_bytes(encode_probe(probe))
+    manifest = dataclasses.replace(
+        manifest,
+        probe=tolerances,
+        files=(*manifest.files, describe_file(folder / name, role=role, name=name)),
+    )
+    (folder / MANIFEST_NAME).write_bytes(encode_manifest(manifest))
+    return BuiltArtifact(folder, manifest), reference
+
+
+def _describe(folder: Path) -> tuple[FileEntry, ...]:
+    return tuple(
+        describe_file(folder / name, role=role, name=name)
+        for role, name in _FILES
+        if (folder / name).is_file()
+    )

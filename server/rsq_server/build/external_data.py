@@ -1,0 +1,104 @@
+"""ONNX files whose weights lie beside the graph, in an order that keeps unchanged bytes in place.
+
+    FOLDER/model.onnx        graph, and tensors of less than 1 KiB
+           model.onnx.data   first the tensors of 64 KiB and more, each at a multiple of 64 KiB,
+                             then the rest, each at a multiple of 64 bytes, both by name
+
+So a tensor's place depends on names and sizes alone: when some values change, the others keep their
+offsets and their chunks keep their digests. Aligning the small ones to 64 KiB too would cost
+10-80 % of the file (measured on SigLIP towers); 64 bytes is a cache line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+
+GRAPH_NAME = "model.onnx"
+WEIGHTS_NAME = "model.onnx.data"
+_INLINE_BYTES = 1 << 10
+_LARGE_BYTES = _LARGE_ALIGNMENT = 1 << 16
+_SMALL_ALIGNMENT = 64
+
+
+def save_model(model: ir.Model, folder: Path) -> Path:
+    """Writes `model` to a new `folder` and returns the path of the graph.
+
+    One tensor at a time is copied. Names of producers, documentation and metadata are removed, so
+    that equal models give equal bytes; afterwards the model's tensors are those of the files.
+    """
+    folder.mkdir(parents=True)
+    _strip(model)
+    places = list(_place(model))
+    if places:
+        _write_weights(places, folder)
+    graph_path = folder / GRAPH_NAME
+    ir.save(model, graph_path)
+    return graph_path
+
+
+def open_model(folder: Path) -> ir.Model:
+    """The model in `folder`; its large tensors stay on disk and are mapped when they are read."""
+    return ir.load(folder / GRAPH_NAME)
+
+
+def _strip(model: ir.Model) -> None:
+    """Removes what computes nothing: who made the model, documentation, metadata, and the types of
+    all values but inputs and outputs, which tensors state themselves and readers infer."""
+    model.producer_name = model.producer_version = model.domain = model.doc_string = None
+    model.model_version = None
+    model.metadata_props.clear()
+    graph = model.graph
+    graph.doc_string = None
+    graph.metadata_props.clear()
+    results: list[ir.Value] = []
+    for node in graph:
+        node.doc_string = None
+        node.metadata_props.clear()
+        results += node.outputs
+    doors = {*graph.inputs, *graph.outputs}
+    for value in (*graph.inputs, *graph.initializers.values(), *results):
+        value.doc_string = None
+        value.metadata_props.clear()
+        if value not in doors:
+            value.type = value.shape = None
+
+
+def _place(model: ir.Model) -> Iterator[tuple[ir.Value, int]]:
+    """(initializer, offset in bytes) for each tensor that goes into the weights file."""
+    values = sorted(model.graph.initializers.values(), key=lambda value: str(value.name))
+    sized = [(value, _tensor_of(value).nbytes) for value in values]
+    large = [(value, size) for value, size in sized if size >= _LARGE_BYTES]
+    small = [(value, size) for value, size in sized if _INLINE_BYTES <= size < _LARGE_BYTES]
+    offset = 0
+    for tensors, alignment in ((large, _LARGE_ALIGNMENT), (small, _SMALL_ALIGNMENT)):
+        for value, size in tensors:
+            offset = -(-offset // alignment) * alignment
+            yield value, offset
+            offset += size
+
+
+def _write_weights(places: list[tuple[ir.Value, int]], folder: Path) -> None:
+    with (folder / WEIGHTS_NAME).open("wb") as file:
+        for value, offset in places:
+            tensor = _tensor_of(value)
+            array = np.ascontiguousarray(tensor.numpy())
+            file.write(bytes(offset - file.tell()))
+            file.write(array.data)
+            value.const_value = ir.ExternalTensor(
+                WEIGHTS_NAME,
+                offset,
+                array.nbytes,
+                tensor.dtype,
+                shape=ir.Shape(array.shape),
+                name=str(value.name),
+                base_dir=folder,
+            )
+
+
+def _tensor_of(value: ir.Value) -> ir.TensorProtocol:
+    assert value.const_value is not None, f"The initializer {value.name} has no value."
+    return value.const_value

@@ -1,0 +1,60 @@
+"""Latency, throughput, memory and load time of an artifact on the publisher.
+
+`rsq.profiling`, the code that nodes use too, measures each batch in a process of its own and
+replays the golden probe there: nothing is published that a fresh process can't load and prove.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rsq.encoder import CPU_PROVIDER
+from rsq.errors import EnvironmentFault, GateRefused, ProbeFailed
+from rsq.profiling import Measurement, measure, to_profile
+from rsq.records import Profile
+from rsq_server.build.artifact import MANIFEST_NAME, BuiltArtifact
+
+DEFAULT_BATCHES = (1, 8)
+PUBLISHER = "publisher"
+DEVICE = "cpu"
+
+
+def profile_artifact(
+    artifact: BuiltArtifact,
+    *,
+    batches: Sequence[int] = DEFAULT_BATCHES,
+    threads: int,
+    provider: str = CPU_PROVIDER,
+) -> list[Profile]:
+    """One profile a batch, `threads` in the session, one worker.
+
+    Raises EnvironmentFault naming an artifact whose process dies, hangs or can't load it, and
+    GateRefused for one whose golden probe fails there.
+    """
+    return [
+        to_profile(
+            _measure(artifact, batch=batch, provider=provider, threads=threads),
+            artifact_id=artifact.id,
+            device=DEVICE,
+            provider=provider,
+            batch=batch,
+            threads=threads,
+            source=PUBLISHER,
+        )
+        for batch in batches
+    ]
+
+
+def _measure(artifact: BuiltArtifact, *, batch: int, provider: str, threads: int) -> Measurement:
+    try:
+        return measure(
+            artifact.folder,
+            artifact.folder / MANIFEST_NAME,
+            batch=batch,
+            provider=provider,
+            threads=threads,
+        )
+    except ProbeFailed as e:
+        raise GateRefused(f"The artifact {artifact} fails in a fresh process: {e.message}") from e
+    except EnvironmentFault as e:
+        raise EnvironmentFault(f"The artifact {artifact} can't be profiled: {e.message}") from e
