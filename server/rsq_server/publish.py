@@ -1,0 +1,271 @@
+"""Publish: from a checkpoint to an immutable version with measured artifacts."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rsq.errors import BadInput, EnvironmentFault, Exhausted, Interrupted
+from rsq.manifest import encode_manifest
+from rsq.records import ArtifactEvaluation, ArtifactRow, PairEvaluation, Profile, VersionRow
+from rsq.reference import require_alias, require_model_name
+from rsq_registry.blobs import Blobs
+from rsq_registry.catalogue import Catalogue
+from rsq_registry.drafts import VersionDraft
+from rsq_server.build.artifact import REFERENCE_VARIANT, BuiltArtifact
+from rsq_server.build.construction import (
+    build_artifacts,
+    check_towers,
+    export_towers,
+    read_facts,
+)
+from rsq_server.build.evaluate import Evaluation, evaluate
+from rsq_server.build.load import load_encoder
+from rsq_server.build.profile import DEFAULT_BATCHES, profile_artifact
+from rsq_server.build.quantize import VARIANTS
+from rsq_server.build.workers import available_workers
+from rsq_server.datasets import (
+    CALIBRATION_SPLIT,
+    EVALUATION_SPLIT,
+    ImageTextSet,
+    generated_set,
+    load_image_text_set,
+)
+from rsq_server.gates import apply_gates
+from rsq_server.progress import Progress
+from rsq_server.sources.source import resolve_source
+
+DEFAULT_VARIANTS = ("fp32", "fp16", "int8")
+# Generated scenes a class: many for a quick model, few for one where each costs a second.
+GENERATED_PER_CLASS = 30
+GENERATED_PER_CLASS_LARGE = 10
+LARGE_BYTES = 100_000_000  # a vision tower in FP32
+_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+@dataclass(frozen=True)
+class PublishRequest:
+    """`source` as `resolve_source` takes it; `calibration` and `evaluation` are folders that
+    `load_image_text_set` reads, generated scenes where None; `batches` are profiled; `work_folder`
+    is where the temporary folder is made, on a disk with room for about four times the model."""
+
+    source: str
+    name: str
+    work_folder: Path
+    variants: tuple[str, ...] = DEFAULT_VARIANTS
+    calibration: Path | None = None
+    evaluation: Path | None = None
+    alias: str | None = None
+    batches: tuple[int, ...] = DEFAULT_BATCHES
+
+
+@dataclass(frozen=True)
+class PublishResult:
+    """The new version, and how many bytes of its files were new to the store or already there."""
+
+    version: VersionRow
+    stored_bytes: int
+    reused_bytes: int
+
+
+def publish(
+    request: PublishRequest, *, catalogue: Catalogue, blobs: Blobs, progress: Progress
+) -> PublishResult:
+    """Makes the next version of `request.name`, in the steps that `progress` names:
+
+    1. resolve the source, digest it, and read the data sets; 2. load the weights in FP32; 3. export
+    each tower; 4. check the exports against torch; 5. build the variants with their golden probes;
+    6. evaluate each against FP32; 7. profile each in fresh processes; 8. apply the gates; 9. write
+    the blobs, then the manifests, then the version row in one transaction.
+
+    FP32 is always built, as the reference, and stored where it was asked for. A failure at any step
+    leaves no version, and the temporary folder is removed on every way out.
+
+    Raises BadInput and BadSource for what the user gave, the hubs' errors, GateRefused for a broken
+    artifact (its metadata has each artifact's verdict), Exhausted for a full disk, Interrupted on
+    Ctrl-C.
+    """
+    variants = _check_request(request)
+    with _temporary_folder(request.work_folder) as work:
+        # 1. resolve the source
+        progress.start_step(1, "Resolve the source")
+        source = resolve_source(
+            request.source,
+            work_folder=work,
+            progress=lambda done, total: progress.advance(done, total, "bytes"),
+        )
+        dataset = _read_evaluation_set(request)
+
+        # 2. load the weights
+        progress.start_step(2, "Load the weights")
+        encoder = load_encoder(source.folder, work_folder=work)
+
+        # 3. export each tower
+        progress.start_step(3, "Export the towers")
+        export_towers(encoder, work, progress)
+
+        # 4. check the exports against torch
+        progress.start_step(4, "Check the exports against torch")
+        check_towers(encoder, work, progress)
+        facts = read_facts(encoder, source.digest, work)
+        # The torch model is the largest thing in memory, and variants are built from files.
+        del encoder
+        gc.collect()
+
+        # 5. build the variants
+        progress.start_step(5, "Build the variants")
+        artifacts = build_artifacts(variants, facts, work, progress)
+
+        # 6. evaluate
+        progress.start_step(6, "Evaluate against FP32")
+        dataset = dataset or generated_set("evaluation", per_class=_generated_per_class(artifacts))
+        evaluation = evaluate(
+            artifacts,
+            dataset,
+            workers=available_workers(),
+            advance=lambda done, total: progress.advance(done, total, "images and texts"),
+        )
+
+        # 7. profile
+        progress.start_step(7, "Profile in fresh processes")
+        kept = [artifact for artifact in artifacts if artifact.variant in request.variants]
+        profiles = _profile(kept, request.batches, progress)
+
+        # 8. gates
+        progress.start_step(8, "Apply the gates")
+        evaluations, pairs = _to_records(kept, evaluation, dataset)
+        apply_gates([_to_row(artifact, evaluations) for artifact in kept])
+
+        # 9. write
+        progress.start_step(9, "Store the version")
+        stored_bytes, reused_bytes = _store_files(kept, blobs, progress)
+        version = catalogue.add_version(
+            VersionDraft(
+                model=request.name,
+                space_id=facts.space_id,
+                dimension=facts.dimension,
+                licence=facts.licence,
+                source=source.description,
+                source_digest=source.digest,
+                artifacts=tuple(encode_manifest(artifact.manifest) for artifact in kept),
+                evaluations=evaluations,
+                pairs=pairs,
+                profiles=profiles,
+                alias=request.alias,
+            )
+        )
+        return PublishResult(version, stored_bytes, reused_bytes)
+
+
+def _check_request(request: PublishRequest) -> list[str]:
+    """The variants to build, FP32 first. Everything that needs no work is checked before any."""
+    require_model_name(request.name)
+    if request.alias is not None:
+        require_alias(request.alias)
+    unknown = [variant for variant in request.variants if variant not in VARIANTS]
+    if unknown:
+        known = ", ".join(VARIANTS)
+        raise BadInput(f"Unknown variant {unknown[0][:40]!r}; rsq builds {known}.")
+    if not request.variants:
+        raise BadInput(f"No variants were asked for; rsq builds {', '.join(VARIANTS)}.")
+    if not request.batches or min(request.batches) < 1:
+        raise BadInput("Profiles need at least one batch size, of 1 or more.")
+    asked = [variant for variant in VARIANTS if variant in request.variants]
+    return list(dict.fromkeys([REFERENCE_VARIANT, *asked]))
+
+
+@contextmanager
+def _temporary_folder(parent: Path) -> Iterator[Path]:
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="publish-", dir=parent) as name:
+            yield Path(name)
+    except KeyboardInterrupt as e:
+        raise Interrupted("Publishing was interrupted; nothing was published.") from e
+    except OSError as e:
+        if e.errno in _DISK_FULL:
+            raise Exhausted(f"The disk that holds {parent} is full.") from e
+        raise EnvironmentFault(f"The work folder {parent} can't be used: {e.strerror or e}.") from e
+
+
+def _read_evaluation_set(request: PublishRequest) -> ImageTextSet | None:
+    if request.calibration is not None:
+        # Read, though today's recipes need none, so that a folder is refused now and not once a
+        # recipe does; what influences no artifact is in no manifest.
+        load_image_text_set(request.calibration, split=CALIBRATION_SPLIT)
+    if request.evaluation is None:
+        return None
+    return load_image_text_set(request.evaluation, split=EVALUATION_SPLIT)
+
+
+def _profile(
+    artifacts: list[BuiltArtifact], batches: tuple[int, ...], progress: Progress
+) -> tuple[Profile, ...]:
+    profiles: list[Profile] = []
+    for done, artifact in enumerate(artifacts):
+        progress.advance(done, len(artifacts), str(artifact))
+        profiles += profile_artifact(artifact, batches=batches, threads=available_workers())
+    return tuple(profiles)
+
+
+def _to_records(
+    artifacts: list[BuiltArtifact], evaluation: Evaluation, dataset: ImageTextSet
+) -> tuple[tuple[ArtifactEvaluation, ...], tuple[PairEvaluation, ...]]:
+    """The records of the artifacts that are kept."""
+    ids = {artifact.id for artifact in artifacts}
+    return (
+        tuple(
+            ArtifactEvaluation(identity, dataset.name, dataset.digest, metrics)
+            for identity, metrics in evaluation.artifacts.items()
+            if identity in ids
+        ),
+        tuple(
+            PairEvaluation(vision, text, dataset.name, dataset.digest, metrics)
+            for (vision, text), metrics in evaluation.pairs.items()
+            if vision in ids and text in ids
+        ),
+    )
+
+
+def _to_row(artifact: BuiltArtifact, evaluations: tuple[ArtifactEvaluation, ...]) -> ArtifactRow:
+    manifest = artifact.manifest
+    return ArtifactRow(
+        id=artifact.id,
+        tower=artifact.tower,
+        variant=artifact.variant,
+        size_bytes=manifest.size_bytes,
+        providers=manifest.recipe.providers,
+        batch_invariant=manifest.batch_invariant,
+        evaluation=next((e for e in evaluations if e.artifact_id == artifact.id), None),
+    )
+
+
+def _store_files(
+    artifacts: list[BuiltArtifact], blobs: Blobs, progress: Progress
+) -> tuple[int, int]:
+    """(bytes stored, bytes that were already there), each blob counted once."""
+    entries = {
+        entry.sha256: (artifact.folder / entry.name, entry.size_bytes)
+        for artifact in artifacts
+        for entry in artifact.manifest.files
+    }
+    total = sum(size_bytes for _, size_bytes in entries.values())
+    stored = reused = 0
+    for digest, (path, size_bytes) in entries.items():
+        progress.advance(stored + reused, total, "bytes")
+        if blobs.has(digest):
+            reused += size_bytes
+        else:
+            blobs.put_file(path, expected=digest)
+            stored += size_bytes
+    return stored, reused
+
+
+def _generated_per_class(artifacts: list[BuiltArtifact]) -> int:
+    largest = max(artifact.manifest.size_bytes for artifact in artifacts)
+    return GENERATED_PER_CLASS_LARGE if largest > LARGE_BYTES else GENERATED_PER_CLASS
