@@ -26,6 +26,8 @@ def run_cli(command: Callable[[], Any], *, json_errors: bool) -> int:
     Usage errors of the option parser count as bad input. SIGTERM ends `command` as Ctrl-C does, so
     that it cleans up. RSQ_DEBUG=1 shows the traceback of a bug.
     """
+    # grpc's C core would print its own line beside our sentence. It reads this when it is imported.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         with _terminated_as_interrupted():
             code = _run(command, json_errors=json_errors)

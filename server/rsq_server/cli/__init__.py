@@ -1,0 +1,1 @@
+"""The command `rsq-server`: parses, builds, calls, reports."""

@@ -1,0 +1,60 @@
+"""The one place where the server's parts are put together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from rsq.rpc.server import RpcServer
+from rsq.v1.registry_pb2_grpc import add_RegistryServicer_to_server
+from rsq_registry.blobs import Blobs, BlobStore
+from rsq_registry.catalogue import Catalogue
+from rsq_registry.database import open_database
+from rsq_server.config import ServerConfig
+from rsq_server.rpc.registry import RegistryService
+
+REGISTRY_SERVICE = "rsq.v1.Registry"
+
+
+@dataclass(frozen=True)
+class Stores:
+    """The open registry of one data folder. Any number of processes may have it open at once."""
+
+    catalogue: Catalogue
+    blobs: Blobs
+
+
+@contextmanager
+def open_stores(config: ServerConfig) -> Iterator[Stores]:
+    """The registry in the data folder, made where there is none, for the length of the block.
+
+    Raises EnvironmentFault for a folder that can't be used or data of a newer release.
+    """
+    blobs = BlobStore(config.blobs_folder)
+    engine = open_database(config.database)
+    try:
+        yield Stores(Catalogue(engine, blobs), blobs)
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def run_server(stores: Stores, config: ServerConfig) -> Iterator[RpcServer]:
+    """A server that answers for the length of the block; its `address` has the bound port.
+
+    Raises EnvironmentFault when the port is in use, BadInput for a bind beyond loopback.
+    """
+    service = RegistryService(catalogue=stores.catalogue, blobs=stores.blobs)
+    server = RpcServer(
+        [(REGISTRY_SERVICE, partial(add_RegistryServicer_to_server, service))],
+        listen=config.listen,
+        insecure=config.insecure,
+    )
+    server.start()
+    server.set_serving(True)
+    try:
+        yield server
+    finally:
+        server.stop()

@@ -1,0 +1,60 @@
+"""`rsq-server`: the commands and their one error handler."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from rsq import __version__
+from rsq_server.cli import models, nodes, publish, serve
+from rsq_server.cli.aliases import alias
+
+EPILOG = """Examples:
+
+rsq-server publish demo --name demo --alias production
+
+rsq-server serve
+
+Data lies under RSQ_HOME, else in the platform's data folder."""
+
+app = typer.Typer(
+    name="rsq-server",
+    help="Quantize a vision-language model, measure each variant, and serve them to edge nodes.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command(epilog=publish.EPILOG)(publish.publish)
+app.command(epilog=serve.EPILOG)(serve.serve)
+app.command(epilog=models.MODELS_EPILOG)(models.models)
+app.command(epilog=models.SHOW_EPILOG)(models.show)
+app.add_typer(alias, name="alias")
+app.command(epilog=nodes.EPILOG)(nodes.nodes)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"rsq-server {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", is_eager=True, callback=_print_version
+        ),
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
+def main() -> None:
+    from rsq.cli import run_cli
+
+    sys.exit(run_cli(lambda: app(standalone_mode=False), json_errors="--json" in sys.argv))

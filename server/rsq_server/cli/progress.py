@@ -1,0 +1,39 @@
+"""How far publishing has come, on stderr: bars in a terminal, else one line a step."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from rsq.units import format_seconds
+from rsq_server.progress import Progress
+
+
+class LineProgress:
+    """One line a step, with the seconds since the start, for logs."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._started = time.monotonic()
+
+    def start_step(self, number: int, title: str) -> None:
+        elapsed = format_seconds(time.monotonic() - self._started)
+        print(f"Step {number}: {title} ({elapsed})", file=self._stream, flush=True)
+
+    def advance(self, done: int, total: int | None, detail: str) -> None:
+        """Nothing: a line for each unit would drown the log."""
+
+
+@contextmanager
+def show_progress() -> Iterator[Progress]:
+    """The progress that fits stderr, drawn for the length of the block."""
+    if not sys.stderr.isatty():
+        yield LineProgress(sys.stderr)
+        return
+    from rsq_server.cli.bars import BarProgress
+
+    with BarProgress() as bars:
+        yield bars

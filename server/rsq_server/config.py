@@ -1,0 +1,34 @@
+"""What the server's commands pass in; built by the CLI, which alone reads the environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+DEFAULT_LISTEN = "127.0.0.1:7100"
+
+
+@dataclass(frozen=True)
+class ServerConfig:
+    """HOME is the server's data folder:
+
+    HOME/registry.db      models, versions, measurements, nodes
+         blobs/           files and manifests by SHA-256
+         work/            temporary folders of publishing, each removed when it ends
+    """
+
+    home: Path  # RSQ_HOME/server
+    listen: str = DEFAULT_LISTEN
+    insecure: bool = False  # allow a bind beyond loopback
+
+    @property
+    def database(self) -> Path:
+        return self.home / "registry.db"
+
+    @property
+    def blobs_folder(self) -> Path:
+        return self.home / "blobs"
+
+    @property
+    def work_folder(self) -> Path:
+        return self.home / "work"
