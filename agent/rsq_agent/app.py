@@ -44,7 +44,7 @@ class Agent:
             node_id=self.activator.node_id,
             device=self._device.device_class,
         )
-        retrieval = Retrieval(self._serving, self._collections)
+        retrieval = self._retrieval = Retrieval(self._serving, self._collections)
         control = Control(self.activator)
         self._server = RpcServer(
             [
@@ -79,6 +79,7 @@ class Agent:
     ) -> None:
         self._server.stop()
         self._serving.close()
+        self._retrieval.close()
         self._collections.close()
 
     def load(self, model: str | None) -> LiveModel:

@@ -18,6 +18,7 @@ from rsq.digest import digest_bytes
 from rsq.errors import BadImage, BadInput, BadSource
 from rsq.images import decode_image
 from rsq.manifest import canonical_json
+from rsq.text import MAX_TEXT_BYTES
 from rsq_server.demo.scenes import generate_scenes
 
 CAPTIONS_FILE = "captions.jsonl"
@@ -74,7 +75,10 @@ def load_image_text_set(path: Path, *, split: str) -> ImageTextSet:
     if not path.is_dir():
         raise BadSource(f"{path} is not a folder of images.")
     captions = path / CAPTIONS_FILE
-    entries = _read_captions(captions, split) if captions.is_file() else _list_images(path)
+    try:
+        entries = _read_captions(captions, split) if captions.is_file() else _list_images(path)
+    except OSError as e:
+        raise BadSource(f"{e.filename or path} can't be read: {e.strerror}.") from e
     named = sorted(entries, key=lambda entry: entry[0])
     if not named:
         raise BadSource(f"{path} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}).")
@@ -125,6 +129,7 @@ def _list_images(root: Path) -> list[tuple[str, Sample]]:
         hidden = any(part.startswith(".") for part in relative.parts)
         if hidden or path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file():
             continue
+        _check_text(relative.as_posix(), f"The name of an image in {root}")
         label = relative.parts[0] if len(relative.parts) > 1 else None
         entries.append((relative.as_posix(), Sample(path, label, ())))
         _check_count(len(entries), root)
@@ -174,7 +179,18 @@ def _parse_line(line: bytes, where: str) -> dict[str, Any]:
         isinstance(c, str) and c.strip() for c in captions
     ):
         raise BadSource(f"{where} has captions that are not a list of texts.")
+    for text in (fields["image"], fields["split"], fields["label"] or "", *captions):
+        _check_text(text, where)
     return fields
+
+
+def _check_text(text: str, where: str) -> None:
+    try:
+        size_bytes = len(text.encode())
+    except UnicodeEncodeError as e:
+        raise BadSource(f"{where} has half a surrogate pair, which is no character.") from e
+    if size_bytes > MAX_TEXT_BYTES:
+        raise BadSource(f"{where} has a text of {size_bytes} bytes, over {MAX_TEXT_BYTES}.")
 
 
 def _image_path(root: Path, name: str, where: str) -> Path:

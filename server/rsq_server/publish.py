@@ -190,7 +190,9 @@ def _temporary_folder(parent: Path) -> Iterator[Path]:
     except OSError as e:
         if e.errno in _DISK_FULL:
             raise Exhausted(f"The disk that holds {parent} is full.") from e
-        raise EnvironmentFault(f"The work folder {parent} can't be used: {e.strerror or e}.") from e
+        raise EnvironmentFault(f"Publishing could not use a file: {e}.") from e
+    except MemoryError as e:
+        raise Exhausted("This machine has too little memory to publish the model.") from e
 
 
 def _read_evaluation_set(request: PublishRequest) -> ImageTextSet | None:

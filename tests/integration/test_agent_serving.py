@@ -296,6 +296,18 @@ def test_a_bad_image_is_skipped_with_its_reason_and_the_rest_is_stored(
     assert client.collections()[0].points == 2
 
 
+def test_a_bad_payload_costs_its_own_item_only(client: Client, images: list[bytes]) -> None:
+    nowhere = Payload(bbox=BoundingBox(7.0, 95.0, 8.0, 99.0))
+    items = [
+        IndexItem("/a", images[0], nowhere),
+        IndexItem("", images[1]),
+        IndexItem("/c", images[2]),
+    ]
+    outcomes = list(client.index(items))
+    assert [outcome.error is None for outcome in outcomes] == [False, False, True]
+    assert client.collections()[0].points == 1
+
+
 def test_payloads_come_back_with_the_hits(client: Client, images: list[bytes]) -> None:
     payload = Payload(
         Window(1, 2, 30, 40), BoundingBox(7.0, 50.0, 8.0, 51.0), "2024-05-01T10:30:00Z", ("eu",)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import numpy as np
@@ -28,22 +30,29 @@ from rsq.wire.vectors import vectors_from_pb
 from rsq_agent.collection import Collection
 from rsq_agent.collection_store import CollectionStore
 from rsq_agent.embedding import Caller, EmbedResult, embed_each, embed_images, embed_texts
-from rsq_agent.index_points import IndexPoint
+from rsq_agent.index_points import IndexPoint, check_point
 from rsq_agent.rpc.calls import caller_of, read_in_groups
 from rsq_agent.rpc.embedding import timing_to_pb
 from rsq_agent.serving import LiveModel, Serving
 
 MAX_HITS = 1000
+log = logging.getLogger("rsq.agent")
 
 
 class Retrieval(RetrievalServicer):
     def __init__(self, serving: Serving, collections: CollectionStore) -> None:
         self._serving = serving
         self._collections = collections
+        # One at a time: building a graph takes a core for seconds.
+        self._optimizer = ThreadPoolExecutor(1, thread_name_prefix="optimizer")
+
+    def close(self) -> None:
+        self._optimizer.shutdown(cancel_futures=True)
 
     def Index(
         self, request_iterator: Iterator[pb.IndexRequest], context: grpc.ServicerContext
     ) -> Iterator[pb.IndexResponse]:
+        filled: Collection | None = None
         with self._serving.lease() as model:
             model.tower("vision")
             largest = model.activation.max_batch
@@ -59,6 +68,9 @@ class Retrieval(RetrievalServicer):
                 items = [wire.index_item_from_pb(request) for request in group]
                 for outcome in index_group(model, collection, items, caller_of(context)):
                     yield wire.index_outcome_to_pb(outcome)
+                filled = collection
+        if filled is not None:
+            self._optimizer.submit(optimize_quietly, filled)
 
     def Search(self, request: pb.SearchRequest, context: grpc.ServicerContext) -> pb.SearchResponse:
         limit = request.limit or 10
@@ -116,6 +128,15 @@ class Retrieval(RetrievalServicer):
         return pb.GetStatsResponse(collections=[wire.collection_info_to_pb(row) for row in rows])
 
 
+def optimize_quietly(collection: Collection) -> None:
+    """Builds the search graph where enough vectors wait for it. Search is exact until then, so a
+    failure costs speed only."""
+    try:
+        collection.optimize()
+    except RsqError as e:
+        log.warning("the collection %s was not optimized: %s", collection.name, e)
+
+
 def index_group(
     model: LiveModel, collection: Collection, items: list[IndexItem], caller: Caller
 ) -> Iterator[IndexOutcome]:
@@ -123,8 +144,13 @@ def index_group(
     good ones are on disk."""
     artifact_id = model.tower("vision").artifact_id
     results = embed_each(model, "vision", [item.image for item in items], caller)
-    points = [
-        IndexPoint(
+    outcomes: list[IndexOutcome] = []
+    points: list[IndexPoint] = []
+    for item, result in zip(items, results, strict=True):
+        if isinstance(result, RsqError):
+            outcomes.append(IndexOutcome(item.uri, result))
+            continue
+        point = IndexPoint(
             uri=item.uri,
             vector=result,
             artifact_id=artifact_id,
@@ -134,12 +160,15 @@ def index_group(
             datetime=item.payload.datetime,
             tags=item.payload.tags,
         )
-        for item, result in zip(items, results, strict=True)
-        if not isinstance(result, RsqError)
-    ]
+        try:
+            check_point(point, space_id=collection.space_id, dimension=collection.dimension)
+        except BadInput as e:
+            outcomes.append(IndexOutcome(item.uri, e))
+            continue
+        points.append(point)
+        outcomes.append(IndexOutcome(item.uri, None))
     collection.add(points)
-    for item, result in zip(items, results, strict=True):
-        yield IndexOutcome(item.uri, result if isinstance(result, RsqError) else None)
+    yield from outcomes
 
 
 def _query(

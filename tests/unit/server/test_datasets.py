@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,8 @@ def test_the_digest_is_of_the_content_and_not_of_the_place(tmp_path: Path) -> No
         (_line("a.png", captions="a port"), "line 2 has captions that are not"),
         (_line("a.png", captions=["a port", " "]), "line 2 has captions that are not"),
         (_line("a.png", label=3), "line 2 has a label"),
+        (_line("a.png", captions=["\ud800"]), "line 2 has half a surrogate pair"),
+        (_line("a.png", captions=["a" * 70_000]), "line 2 has a text of 70000 bytes"),
         (_line("nowhere.png"), "line 2 names an image that isn't there: 'nowhere.png'"),
         (_line("../outside.png"), "line 2 names an image outside the folder"),
         (_line("/etc/passwd"), "line 2 names an image outside the folder"),
@@ -137,6 +140,13 @@ def test_an_empty_folder_and_a_missing_one_are_refused(tmp_path: Path) -> None:
         load_image_text_set(tmp_path, split="test")
     with pytest.raises(BadSource, match="not a folder"):
         load_image_text_set(tmp_path / "missing", split="test")
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    root = _write_folder(tmp_path, ["a.png"])
+    (root / "a.png").rename(root / os.fsdecode(b"\xff.png"))
+    with pytest.raises(BadSource, match="name of an image in .* has half a surrogate pair"):
+        load_image_text_set(root, split="test")
 
 
 def test_an_image_that_does_not_decode_is_named_at_once(tmp_path: Path) -> None:
