@@ -145,7 +145,7 @@ def test_an_empty_folder_and_a_missing_one_are_refused(tmp_path: Path) -> None:
 def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
     root = _write_folder(tmp_path, ["a.png"])
     (root / "a.png").rename(root / os.fsdecode(b"\xff.png"))
-    with pytest.raises(BadSource, match="name of an image in .* has half a surrogate pair"):
+    with pytest.raises(BadSource, match=r"name of an image in .* has half a surrogate pair"):
         load_image_text_set(root, split="test")
 
 

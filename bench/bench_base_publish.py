@@ -1,0 +1,85 @@
+"""Publishes a model of SigLIP-base's size and states the time and the peak memory of all its
+processes together."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+from make_base_checkpoint import make_checkpoint
+from programs import COMMANDS, Programs
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SAMPLE_SECONDS = 0.2
+
+
+def run(folder: Path) -> dict[str, Any]:
+    make_checkpoint(folder / "base")
+    programs = Programs(folder / "home")
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        [COMMANDS / "rsq-server", "publish", folder / "base", "--name", "base", "--json"],
+        env=programs.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    peak_bytes = 0
+    while process.poll() is None:
+        peak_bytes = max(peak_bytes, _resident_bytes(process.pid))
+        time.sleep(SAMPLE_SECONDS)
+    seconds = time.perf_counter() - started
+    assert process.stdout is not None
+    if process.returncode != 0:
+        raise RuntimeError(f"publish ended with {process.returncode}")
+    with process.stdout as output:
+        published = json.loads(output.read())
+    return {
+        "cores": os.cpu_count(),
+        "load_average_at_end": os.getloadavg()[0],
+        "seconds": seconds,
+        "peak_resident_bytes": peak_bytes,
+        "published": published,
+    }
+
+
+def _resident_bytes(pid: int) -> int:
+    """Of the process and its children; shared pages count once each, so it errs upwards."""
+    total = 0
+    try:
+        root = psutil.Process(pid)
+        for process in [root, *root.children(recursive=True)]:
+            total += process.memory_info().rss
+    except psutil.NoSuchProcess:
+        pass
+    return total
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=REPOSITORY / "bench/results/base_publish.json")
+    out = parser.parse_args().out
+    with tempfile.TemporaryDirectory() as name:
+        result = run(Path(name))
+    print(
+        f"published in {result['seconds']:.0f} s on {result['cores']} cores, peak "
+        f"{result['peak_resident_bytes'] / 1e9:.2f} GB"
+    )
+    for artifact in result["published"]["artifacts"]:
+        one = next(profile for profile in artifact["profiles"] if profile["batch"] == 1)
+        print(
+            f"{artifact['tower']:6} {artifact['variant']:5} {artifact['size_bytes'] / 1e6:6.1f} MB,"
+            f" batch 1: {one['p50_ms']:6.1f} ms, peak {one['peak_bytes'] / 1e6:.0f} MB"
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
