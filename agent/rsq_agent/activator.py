@@ -41,20 +41,20 @@ class Activator:
         Raises NotFound, IntegrityError, ProbeFailed or EnvironmentFault; the old one keeps serving.
         """
         with self._lock:
-            self._loading = True
-            try:
-                model = self._serving.activate(activation)
-            finally:
-                self._loading = False
+            model = self._swap(activation)
             save_state(self._cache, load_state(self._cache).activate(activation))
         self._on_change(model)
 
-    def start(self, activation: Activation) -> None:
-        """Serves what active.json already names."""
+    def start(self, activation: Activation) -> LiveModel:
+        """Proves and serves what active.json already names; raises as `activate` does."""
         with self._lock:
-            self._loading = True
-            try:
-                model = self._serving.activate(activation)
-            finally:
-                self._loading = False
+            model = self._swap(activation)
         self._on_change(model)
+        return model
+
+    def _swap(self, activation: Activation) -> LiveModel:
+        self._loading = True
+        try:
+            return self._serving.activate(activation)
+        finally:
+            self._loading = False

@@ -85,10 +85,7 @@ class Agent:
     def load(self, model: str | None) -> LiveModel:
         """Proves and serves what active.json names. Raises NotFound when nothing was pulled."""
         activation = load_state(self.cache).activation(model)
-        self.activator.start(activation)
-        live = self._serving.model
-        assert live is not None
-        return live
+        return self.activator.start(activation)
 
     def _changed(self, model: LiveModel | None) -> None:
         self._server.set_serving(model is not None)

@@ -40,7 +40,7 @@ def publish(
         Path | None,
         typer.Option(
             "--calibration",
-            help="Images to calibrate with. Default: generated scenes.",
+            help="Images for recipes that calibrate; those of today need none.",
             metavar="DIR",
         ),
     ] = None,
