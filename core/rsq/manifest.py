@@ -14,6 +14,14 @@ from typing import Any, Literal
 
 from rsq.digest import digest_bytes, is_digest
 from rsq.errors import BadManifest
+from rsq.json_fields import (
+    read_boolean,
+    read_deviations,
+    read_integer,
+    read_number,
+    read_string,
+    read_triple,
+)
 
 SCHEMA = 1
 CHUNK_BYTES = 1 << 20
@@ -185,26 +193,26 @@ def _build(fields: dict[str, Any]) -> Manifest:
     try:
         return Manifest(
             tower=fields["tower"],
-            variant=_string(fields, "variant"),
-            format=_string(fields, "format"),
-            space_id=_string(fields, "space_id"),
-            dimension=_integer(fields, "dimension", 1, 1 << 16),
-            batch_invariant=_boolean(fields, "batch_invariant"),
+            variant=read_string(fields, "variant"),
+            format=read_string(fields, "format"),
+            space_id=read_string(fields, "space_id"),
+            dimension=read_integer(fields, "dimension", 1, 1 << 16),
+            batch_invariant=read_boolean(fields, "batch_invariant"),
             scoring=_scoring(fields["scoring"]),
             recipe=RecipeSpec(
-                name=_string(fields["recipe"], "name"),
+                name=read_string(fields["recipe"], "name"),
                 providers=tuple(str(item) for item in fields["recipe"]["providers"]),
                 parameters=dict(fields["recipe"]["parameters"]),
             ),
             lineage=Lineage(
-                source_digest=_string(fields["lineage"], "source_digest"),
+                source_digest=read_string(fields["lineage"], "source_digest"),
                 calibration_digest=fields["lineage"].get("calibration_digest"),
                 tools={str(k): str(v) for k, v in fields["lineage"]["tools"].items()},
             ),
-            licence=_string(fields, "licence"),
+            licence=read_string(fields, "licence"),
             probe=ProbeSpec(
-                own_cosine_min=_number(fields["probe"], "own_cosine_min"),
-                fp32_cosine_min=_number(fields["probe"], "fp32_cosine_min"),
+                own_cosine_min=read_number(fields["probe"], "own_cosine_min"),
+                fp32_cosine_min=read_number(fields["probe"], "fp32_cosine_min"),
             ),
             files=tuple(_file_entry(entry) for entry in fields["files"]),
             image=_image(fields["image"]) if fields.get("image") is not None else None,
@@ -221,39 +229,39 @@ def _scoring(fields: dict[str, Any]) -> ScoringSpec:
     kind = fields["kind"]
     if kind not in ("sigmoid", "softmax"):
         raise BadManifest(f"Unknown scoring {kind!r}.")
-    return ScoringSpec(kind, _number(fields, "scale"), _number(fields, "bias"))
+    return ScoringSpec(kind, read_number(fields, "scale"), read_number(fields, "bias"))
 
 
 def _image(fields: dict[str, Any]) -> ImageSpec:
     edge = fields.get("shortest_edge")
     return ImageSpec(
-        height=_integer(fields, "height", 1, 8192),
-        width=_integer(fields, "width", 1, 8192),
-        mean=_triple(fields["mean"]),
-        std=_deviations(fields["std"]),
-        rescale_factor=_number(fields, "rescale_factor"),
-        resample=_string(fields, "resample"),
-        shortest_edge=None if edge is None else _integer(fields, "shortest_edge", 1, 8192),
+        height=read_integer(fields, "height", 1, 8192),
+        width=read_integer(fields, "width", 1, 8192),
+        mean=read_triple(fields["mean"]),
+        std=read_deviations(fields["std"]),
+        rescale_factor=read_number(fields, "rescale_factor"),
+        resample=read_string(fields, "resample"),
+        shortest_edge=None if edge is None else read_integer(fields, "shortest_edge", 1, 8192),
     )
 
 
 def _text(fields: dict[str, Any]) -> TextSpec:
     return TextSpec(
-        max_length=_integer(fields, "max_length", 1, 8192),
-        pad_id=_integer(fields, "pad_id", 0, 1 << 31),
-        eos_id=_integer(fields, "eos_id", 0, 1 << 31),
-        bos_id=None if fields.get("bos_id") is None else _integer(fields, "bos_id", 0, 1 << 31),
-        lower_case=_boolean(fields, "lower_case"),
+        max_length=read_integer(fields, "max_length", 1, 8192),
+        pad_id=read_integer(fields, "pad_id", 0, 1 << 31),
+        eos_id=read_integer(fields, "eos_id", 0, 1 << 31),
+        bos_id=None if fields.get("bos_id") is None else read_integer(fields, "bos_id", 0, 1 << 31),
+        lower_case=read_boolean(fields, "lower_case"),
     )
 
 
 def _file_entry(fields: dict[str, Any]) -> FileEntry:
     return FileEntry(
-        role=_string(fields, "role"),
-        name=_string(fields, "name"),
-        size_bytes=_integer(fields, "size_bytes", 0, MAX_FILE_BYTES),
-        sha256=_string(fields, "sha256"),
-        chunk_bytes=_integer(fields, "chunk_bytes", 4096, 16 << 20),
+        role=read_string(fields, "role"),
+        name=read_string(fields, "name"),
+        size_bytes=read_integer(fields, "size_bytes", 0, MAX_FILE_BYTES),
+        sha256=read_string(fields, "sha256"),
+        chunk_bytes=read_integer(fields, "chunk_bytes", 4096, 16 << 20),
         chunks=tuple(str(chunk) for chunk in fields["chunks"]),
     )
 
@@ -287,49 +295,3 @@ def _check_file(entry: FileEntry) -> None:
         )
     if not is_digest(entry.sha256) or not all(is_digest(chunk) for chunk in entry.chunks):
         raise BadManifest(f"{entry.name!r} has a malformed digest.")
-
-
-def _string(fields: dict[str, Any], key: str) -> str:
-    value = fields[key]
-    if not isinstance(value, str):
-        raise TypeError(key)
-    return value
-
-
-def _boolean(fields: dict[str, Any], key: str) -> bool:
-    value = fields[key]
-    if not isinstance(value, bool):
-        raise TypeError(key)
-    return value
-
-
-def _integer(fields: dict[str, Any], key: str, low: int, high: int) -> int:
-    value = fields[key]
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(key)
-    if not low <= value <= high:
-        raise BadManifest(f"{key} is {value}, outside {low}..{high}.")
-    return value
-
-
-def _number(fields: dict[str, Any], key: str) -> float:
-    value = fields[key]
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(key)
-    if not abs(value) < float("inf"):
-        raise BadManifest(f"{key} is not finite.")
-    return float(value)
-
-
-def _deviations(values: list[float]) -> tuple[float, float, float]:
-    triple = _triple(values)
-    if not min(triple) > 0:
-        raise BadManifest("A standard deviation of the channels is not positive.")
-    return triple
-
-
-def _triple(values: list[float]) -> tuple[float, float, float]:
-    triple = tuple(float(value) for value in values)
-    if len(triple) != 3:
-        raise BadManifest("A channel statistic needs three values.")
-    return triple

@@ -17,17 +17,11 @@ from typing import Any
 
 from rsq.errors import NothingFits
 from rsq.manifest import TOWERS, Tower
-from rsq.records import ArtifactRow, Profile, VersionRow
+from rsq.prediction import Prediction, predict_peak, profiles_on
+from rsq.records import ArtifactRow, VersionRow
 from rsq.units import format_size
 
 DEFAULT_MAX_BATCH = 8
-# Margins on a measured peak: allocators and thread stacks differ a little from run to run.
-MEASURED_MARGIN = 0.03
-# Where nothing was measured: weights are held about twice at the worst moment of loading, and
-# activations come on top. bench/ states how far off this is; hence the wide margin.
-ESTIMATED_FACTOR = 2.0
-ESTIMATED_BYTES = 64 << 20
-ESTIMATED_MARGIN = 0.25
 
 
 class Reason(StrEnum):
@@ -57,15 +51,6 @@ class Request:
     budget_bytes: int | None = None  # for the chosen artifacts together; None: no limit
     max_batch: int = DEFAULT_MAX_BATCH
     pin: str | None = None  # only this variant; the budget still holds
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """Peak memory at the largest batch. `margin_bytes` is part of `peak_bytes`."""
-
-    peak_bytes: int
-    margin_bytes: int
-    estimated: bool
 
 
 @dataclass(frozen=True)
@@ -160,45 +145,6 @@ def resolve(version: VersionRow, request: Request) -> Resolution:
     return Resolution(chosen, tuple(candidates), sum(c.predicted_peak_bytes for c in chosen))
 
 
-def predict_peak(row: ArtifactRow, *, device_class: str, provider: str, batch: int) -> Prediction:
-    """Peak memory of `row` at `batch`: the median of what was measured there plus the spread of the
-    reports, linear between measured batches and beyond; estimated from the file sizes otherwise."""
-    peaks: dict[int, list[int]] = {}
-    for profile in _profiles(row, device_class, provider):
-        peaks.setdefault(profile.batch, []).append(profile.peak_bytes)
-    if not peaks:
-        base = int(row.size_bytes * ESTIMATED_FACTOR) + ESTIMATED_BYTES
-        margin = int(base * ESTIMATED_MARGIN)
-        return Prediction(base + margin, margin, estimated=True)
-    medians = {at: statistics.median(values) for at, values in peaks.items()}
-    spread = max(max(values) - min(values) for values in peaks.values())
-    expected = _interpolate(medians, batch)
-    margin = max(int(expected * MEASURED_MARGIN), spread)
-    return Prediction(int(expected) + margin, margin, estimated=False)
-
-
-def _interpolate(points: dict[int, float], batch: int) -> float:
-    """Memory at `batch` on the line through the nearest measured batches; it never shrinks as the
-    batch grows, and a single point is scaled up but never down."""
-    if batch in points:
-        return points[batch]
-    known = sorted(points)
-    if len(known) == 1:
-        return points[known[0]] * max(1.0, batch / known[0])
-    upper = next((i for i, at in enumerate(known) if at > batch), len(known) - 1)
-    low, high = known[max(upper - 1, 0)], known[max(upper, 1)]
-    slope = max((points[high] - points[low]) / (high - low), 0.0)
-    return max(points[low] + slope * (batch - low), points[known[0]])
-
-
-def _profiles(row: ArtifactRow, device_class: str, provider: str) -> list[Profile]:
-    return [
-        profile
-        for profile in row.profiles
-        if profile.device == device_class and profile.provider == provider
-    ]
-
-
 def _consider(row: ArtifactRow, request: Request) -> _Option | Candidate:
     if request.pin not in (None, row.variant):
         return Candidate(
@@ -223,7 +169,7 @@ def _consider(row: ArtifactRow, request: Request) -> _Option | Candidate:
         provider=provider,
         batch=request.max_batch,
     )
-    measured = _profiles(row, request.device.device_class, provider)
+    measured = profiles_on(row, request.device.device_class, provider)
     smallest = min((profile.batch for profile in measured), default=0)
     p50_ms = statistics.median(
         [profile.p50_ms for profile in measured if profile.batch == smallest] or [float("inf")]

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from rsq.digest import READ_BYTES, digest_file, is_digest, require_digest
+from rsq.durable import make_folder, sync_folder
 from rsq.errors import BadInput, EnvironmentFault, Exhausted, IntegrityError, NotFound
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -102,9 +103,8 @@ class BlobStore:
         self._blobs = root / "sha256"
         self._incoming = root / "incoming"
         with _translated_failures(f"The blob folder {root} can't be made"):
-            root.parent.mkdir(parents=True, exist_ok=True)
-            for folder in (root, self._blobs, self._incoming):
-                _make_folder(folder)
+            for folder in (self._blobs, self._incoming):
+                make_folder(folder)
 
     def put_pieces(self, pieces: Iterable[bytes], *, expected: str | None = None) -> str:
         if expected is not None:
@@ -118,9 +118,9 @@ class BlobStore:
                         f"The bytes have the digest {digest}, not {expected} as announced."
                     )
                 path = self._path(digest)
-                _make_folder(path.parent)
+                make_folder(path.parent)
                 os.replace(unfinished, path)
-                _sync_folder(path.parent)
+                sync_folder(path.parent)
         except BaseException:
             unfinished.unlink(missing_ok=True)
             raise
@@ -164,7 +164,7 @@ class BlobStore:
     def delete(self, digest: str) -> None:
         with self._needing(digest) as path:
             path.unlink()
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
 
     def verify(self, digest: str) -> None:
         with self._needing(digest) as path:
@@ -218,23 +218,6 @@ def _read_pieces(path: Path) -> Iterator[bytes]:
                 yield piece
     except OSError as e:
         raise EnvironmentFault(f"{path} can't be read: {e.strerror}.") from e
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir()
-    except FileExistsError:
-        return
-    _sync_folder(folder.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes the names in `folder` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
