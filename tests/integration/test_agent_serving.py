@@ -247,6 +247,24 @@ def test_a_stream_whose_client_waits_for_each_reply_is_answered_at_once(
     assert count == 5
 
 
+def test_an_open_stream_does_not_hold_up_a_swap(agent: Agent, client: Client) -> None:
+    goes_on = threading.Event()
+
+    def requests() -> Iterator[embedding_pb2.EmbedStreamRequest]:
+        yield embedding_pb2.EmbedStreamRequest(text="port")
+        assert goes_on.wait(20)
+        yield embedding_pb2.EmbedStreamRequest(text="port")
+
+    with open_channel(agent.address) as channel:
+        replies = EmbeddingStub(channel).EmbedStream(requests(), timeout=40)
+        first = next(replies)
+        agent.load("words")  # returns although the stream is open
+        goes_on.set()
+        second = next(replies)
+    assert first.space_id == second.space_id
+    assert client.info().model == "words"
+
+
 def test_info_names_what_is_served(client: Client, agent: Agent) -> None:
     info = client.info()
     assert (info.model, info.version, info.dimension, info.device) == ("tiny", 1, 16, "cpu")

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from checkpoints import write_siglip_checkpoint
 from PIL import Image
+from tiny_checkpoints import write_clip
 
 from rsq.encoder import Encoder
 from rsq.errors import (
@@ -295,3 +296,21 @@ def test_a_checkpoint_without_weights_is_refused(world: World) -> None:
     with pytest.raises(BadSource):
         world.publish(source=str(bare))
     world.assert_nothing_left()
+
+
+def test_a_clip_checkpoint_is_published_with_softmax_scoring_and_its_own_preprocessing(
+    tmp_path: Path,
+) -> None:
+    source = write_clip(tmp_path / "tiny-clip")
+    for world in _open_world(tmp_path, source):
+        version = world.publish(variants=("fp32", "int8")).version
+        assert {(row.tower, row.variant) for row in version.artifacts} == {
+            (tower, variant) for tower in ("vision", "text") for variant in ("fp32", "int8")
+        }
+        for row in version.artifacts:
+            manifest = decode_manifest(world.catalogue.artifact_manifest(row.id))
+            assert manifest.scoring.kind == "softmax"
+            if manifest.image is not None:
+                assert manifest.image.shortest_edge is not None
+            if manifest.text is not None:
+                assert manifest.text.bos_id is not None

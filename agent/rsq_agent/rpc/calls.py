@@ -13,14 +13,16 @@ from rsq_agent.embedding import Caller
 
 T = TypeVar("T")
 READ_AHEAD_ITEMS = 32  # of a stream, per call: bounds its memory
+# A stream leases the model for one group at a time, so a long stream never holds up a swap.
+GROUP_ITEMS = 16
 
 
 def caller_of(context: grpc.ServicerContext) -> Caller:
     return Caller(context.is_active, context.time_remaining())
 
 
-def read_in_groups(requests: Iterator[T], *, largest: int) -> Iterator[list[T]]:
-    """The stream as groups of what has arrived, at least one item and at most `largest`.
+def read_in_groups(requests: Iterator[T]) -> Iterator[list[T]]:
+    """The stream as groups of what has arrived, at least one item and at most `GROUP_ITEMS`.
 
     A client that waits for each reply before it sends the next is answered at once; one that sends
     without pause gets full batches.
@@ -56,7 +58,7 @@ def read_in_groups(requests: Iterator[T], *, largest: int) -> Iterator[list[T]]:
             item = arrived.get()
             while item is not None:
                 group.append(item)
-                if len(group) == largest:
+                if len(group) == GROUP_ITEMS:
                     break
                 try:
                     item = arrived.get_nowait()

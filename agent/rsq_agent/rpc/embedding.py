@@ -62,13 +62,13 @@ class Embedding(EmbeddingServicer):
         self, request_iterator: Iterator[pb.EmbedStreamRequest], context: grpc.ServicerContext
     ) -> Iterator[pb.EmbedStreamResponse]:
         index = 0
-        with self._serving.lease() as model:
-            largest = model.activation.max_batch
-            for group in read_in_groups(request_iterator, largest=largest):
-                for reply in _embed_group(model, group, caller_of(context)):
-                    reply.index = index
-                    yield reply
-                    index += 1
+        for group in read_in_groups(request_iterator):
+            with self._serving.lease() as model:
+                replies = _embed_group(model, group, caller_of(context))
+            for reply in replies:
+                reply.index = index
+                yield reply
+                index += 1
 
     def GetModelInfo(
         self, request: pb.GetModelInfoRequest, context: grpc.ServicerContext

@@ -53,22 +53,21 @@ class Retrieval(RetrievalServicer):
         self, request_iterator: Iterator[pb.IndexRequest], context: grpc.ServicerContext
     ) -> Iterator[pb.IndexResponse]:
         filled: Collection | None = None
-        with self._serving.lease() as model:
-            model.tower("vision")
-            largest = model.activation.max_batch
-            for group in read_in_groups(request_iterator, largest=largest):
-                name = group[0].collection or DEFAULT_COLLECTION
-                if any((request.collection or DEFAULT_COLLECTION) != name for request in group):
-                    raise BadInput("One stream fills one collection.")
-                collection = self._collections.open_or_create(
+        for group in read_in_groups(request_iterator):
+            name = group[0].collection or DEFAULT_COLLECTION
+            if any((request.collection or DEFAULT_COLLECTION) != name for request in group):
+                raise BadInput("One stream fills one collection.")
+            items = [wire.index_item_from_pb(request) for request in group]
+            with self._serving.lease() as model:
+                model.tower("vision")
+                filled = self._collections.open_or_create(
                     name,
                     space_id=model.manifest.space_id,
                     dimension=model.manifest.dimension,
                 )
-                items = [wire.index_item_from_pb(request) for request in group]
-                for outcome in index_group(model, collection, items, caller_of(context)):
-                    yield wire.index_outcome_to_pb(outcome)
-                filled = collection
+                outcomes = index_group(model, filled, items, caller_of(context))
+            for outcome in outcomes:
+                yield wire.index_outcome_to_pb(outcome)
         if filled is not None:
             self._optimizer.submit(optimize_quietly, filled)
 
@@ -139,7 +138,7 @@ def optimize_quietly(collection: Collection) -> None:
 
 def index_group(
     model: LiveModel, collection: Collection, items: list[IndexItem], caller: Caller
-) -> Iterator[IndexOutcome]:
+) -> list[IndexOutcome]:
     """Embeds and stores the items; a bad one costs itself only. Outcomes come in order, after the
     good ones are on disk."""
     artifact_id = model.tower("vision").artifact_id
@@ -168,7 +167,7 @@ def index_group(
         points.append(point)
         outcomes.append(IndexOutcome(item.uri, None))
     collection.add(points)
-    yield from outcomes
+    return outcomes
 
 
 def _query(
