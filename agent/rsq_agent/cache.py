@@ -82,9 +82,6 @@ class Cache:
             raise IntegrityError(f"{entry.name} does not match its digest.")
         publish_file(source, self.blob_path(entry.sha256))
 
-    def missing_files(self, manifest: Manifest) -> list[FileEntry]:
-        return [entry for entry in manifest.files if not self.has_blob(entry)]
-
     def verify_artifact(self, artifact_id: str) -> Manifest:
         """Re-hashes every file of the artifact. Raises NotFound or IntegrityError."""
         manifest = self.manifest(artifact_id)
@@ -120,9 +117,6 @@ class Cache:
             raise
         sync_folder(folder.parent)
         return folder
-
-    def drop_blob(self, digest: str) -> None:
-        self.blob_path(digest).unlink(missing_ok=True)
 
 
 def _same_file(left: Path, right: Path) -> bool:
