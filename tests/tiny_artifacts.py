@@ -17,7 +17,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 from rsq.chunks import describe_file
-from rsq.encoder import CPU_PROVIDER, Encoder
+from rsq.encoder import Encoder
 from rsq.manifest import (
     ImageSpec,
     Lineage,
@@ -31,6 +31,7 @@ from rsq.manifest import (
     encode_manifest,
 )
 from rsq.probe import Probe, encode_probe
+from rsq.providers import CPU_PROVIDER
 from rsq.records import ArtifactEvaluation, ArtifactRow, Profile, VersionRow
 
 SIZE = 8

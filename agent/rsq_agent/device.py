@@ -7,7 +7,9 @@ import platform
 import psutil
 
 from rsq.encoder import available_providers
+from rsq.providers import TORCH_CUDA
 from rsq.resolve import Device
+from rsq.torch_tower import torch_providers
 
 # The order in which a node prefers them; the first is the fastest where it is installed.
 _PREFERENCE = (
@@ -19,13 +21,16 @@ _PREFERENCE = (
 
 
 def find_device() -> Device:
-    """The device class and the execution providers that are installed, preferred first."""
+    """The device class and what runs artifacts here: the execution providers that are installed,
+    preferred first, then torch's where torch is. The two never compete for one artifact."""
     installed = available_providers()
     providers = tuple(name for name in _PREFERENCE if name in installed)
-    gpu = gpu_name() if "CUDAExecutionProvider" in providers else None
+    name = gpu_name()
+    torch = torch_providers(gpu=name is not None)
+    gpu = name if "CUDAExecutionProvider" in providers or TORCH_CUDA in torch else None
     if gpu is None:
         providers = tuple(name for name in providers if not name.startswith(("CUDA", "Tensorrt")))
-    return Device(f"cuda:{gpu}" if gpu else "cpu", providers)
+    return Device(f"cuda:{gpu}" if gpu else "cpu", providers + torch)
 
 
 def gpu_name() -> str | None:

@@ -1,7 +1,8 @@
-"""A loaded tower on a device: ONNX Runtime session, preprocessing and tokenizing as one.
+"""A loaded tower on a device: its session, preprocessing and tokenizing as one.
 
-The server validates with this very code and the agent serves with it. onnxruntime is imported when
-a tower is opened, so that programs which only plan or talk stay quick.
+ONNX Runtime runs an artifact of the format `onnx`, torch one of `torch-export`. The server
+validates with this very code and the agent serves with it. Either runtime is imported when a tower
+is opened, so that programs which only plan or talk stay quick.
 """
 
 from __future__ import annotations
@@ -13,13 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rsq.errors import BadInput, EnvironmentFault, InternalError
+from rsq.errors import BadInput, BadManifest, EnvironmentFault, InternalError
 from rsq.images import load_pixel_values
 from rsq.manifest import Manifest
+from rsq.providers import CPU_PROVIDER, TORCH_CPU
 from rsq.similarity import normalise
 from rsq.text import TextTokenizer
+from rsq.torch_tower import TORCH_FORMAT, TorchTower, import_torch
 
-CPU_PROVIDER = "CPUExecutionProvider"
+ONNX_FORMAT = "onnx"
+# What runs an artifact of each format on a CPU, as the publisher does.
+CPU_PROVIDERS = {ONNX_FORMAT: CPU_PROVIDER, TORCH_FORMAT: TORCH_CPU}
 INPUT_NAMES = {"vision": "pixel_values", "text": "input_ids"}
 OUTPUT_NAME = "embedding"
 
@@ -27,6 +32,14 @@ OUTPUT_NAME = "embedding"
 def available_providers() -> tuple[str, ...]:
     """Execution providers of the installed ONNX Runtime, the preferred first."""
     return tuple(_onnxruntime().get_available_providers())
+
+
+def import_runtime(format: str) -> None:
+    """Imports what opens artifacts of `format`. Raises EnvironmentFault when it is missing."""
+    if format == TORCH_FORMAT:
+        import_torch()
+    else:
+        _onnxruntime()
 
 
 class TowerSession:
@@ -73,12 +86,7 @@ class Encoder:
             self._tokenizer = TextTokenizer.open(
                 folder / manifest.file("tokenizer").name, manifest.text
             )
-        self._session = TowerSession(
-            folder / manifest.file("graph").name,
-            input_name=INPUT_NAMES[manifest.tower],
-            provider=provider,
-            threads=threads,
-        )
+        self._session = _open_session(folder, manifest, provider=provider, threads=threads)
 
     def prepare_texts(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """int64 [n, max_length]. Raises BadInput naming the text at fault."""
@@ -107,6 +115,21 @@ class Encoder:
 
     def embed_images(self, images: Sequence[bytes]) -> NDArray[np.float32]:
         return self.embed_prepared(np.stack([self.prepare_image(data) for data in images]))
+
+
+def _open_session(
+    folder: Path, manifest: Manifest, *, provider: str, threads: int
+) -> TowerSession | TorchTower:
+    graph = folder / manifest.file("graph").name
+    if manifest.format == ONNX_FORMAT:
+        name = INPUT_NAMES[manifest.tower]
+        return TowerSession(graph, input_name=name, provider=provider, threads=threads)
+    if manifest.format == TORCH_FORMAT:
+        return TorchTower(graph, provider=provider, threads=threads)
+    raise BadManifest(
+        f"The artifact has the format {manifest.format[:40]!r}; this rsq opens "
+        f"{' and '.join(CPU_PROVIDERS)}. Upgrade rsq."
+    )
 
 
 def _onnxruntime() -> Any:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rsq.encoder import Encoder, available_providers
+from rsq.encoder import Encoder, import_runtime
 from rsq.errors import EnvironmentFault, ProbeFailed, RsqError
 from rsq.manifest import Manifest, decode_manifest
 from rsq.probe import decode_probe, judge, replay
@@ -128,7 +128,7 @@ def _run(job: Job) -> Measurement:
     folder = Path(job.folder)
     manifest = decode_manifest(Path(job.manifest).read_bytes())
     probe = decode_probe((folder / manifest.file("probe").name).read_bytes())
-    available_providers()  # imports the runtime: memory is counted from after the imports
+    import_runtime(manifest.format)  # memory is counted from after the imports
     inputs = _inputs(manifest, job.batch)
     baseline_bytes = _reset_peak()
     started = time.perf_counter()

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 
 from rsq.manifest import Tower
 
+# A profile's source where no node measured it.
+PUBLISHER = "publisher"
+
 
 @dataclass(frozen=True)
 class Profile:

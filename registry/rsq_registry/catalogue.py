@@ -39,17 +39,21 @@ class Catalogue:
     def add_version(self, draft: VersionDraft) -> VersionRow:
         """Publishes the draft under the model's next number, in this order:
 
-        1. Check that it hangs together. 2. Check that its files' blobs are here. 3. Store the
+        1. Check that it hangs together. 2. Check that its blobs are here. 3. Store the
         manifests. 4. Add all rows in one transaction. A crash before 4 is done leaves no version,
         only blobs that `referenced_digests` doesn't name.
 
-        Raises BadInput, BadManifest or SpaceMismatch for a bad draft, NotFound for a file that was
-        not stored, IntegrityError for one of another size than its manifest says.
+        Raises BadInput, BadManifest or SpaceMismatch for a bad draft, NotFound for a file or report
+        data that was not stored, IntegrityError for one of another size than its manifest says.
         """
         # 1. hangs together
         manifests = check_draft(draft)
-        # 2. files
+        # 2. blobs
         self._require_files(manifests)
+        if draft.details_digest is not None and not self._blobs.has(draft.details_digest):
+            raise NotFound(
+                f"The report data was not stored: there is no blob {draft.details_digest}."
+            )
         # 3. manifests
         for identity, data in zip(manifests, draft.artifacts, strict=True):
             self._blobs.put_bytes(data, expected=identity)
@@ -74,6 +78,11 @@ class Catalogue:
                 session, reference.name, versions.resolve_number(session, reference)
             ),
         )
+
+    def details_digest(self, model: str, version: int) -> str | None:
+        """The digest of the blob with what the version's report shows beyond its numbers; None
+        where its publisher recorded none. Raises NotFound."""
+        return read(self._engine, lambda session: versions.details_digest(session, model, version))
 
     def models(self) -> list[ModelRow]:
         """All models by name."""
@@ -135,7 +144,7 @@ class Catalogue:
     def referenced_digests(self) -> set[str]:
         """The blobs that some version needs. Blobs beside them belong to nobody, or to a version
         that is being published right now."""
-        return read(self._engine, artifacts.referenced_digests)
+        return read(self._engine, versions.referenced_digests)
 
     def _require_files(self, manifests: Mapping[str, Manifest]) -> None:
         for identity, manifest in manifests.items():

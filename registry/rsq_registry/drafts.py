@@ -28,7 +28,8 @@ MAX_PROFILES = 4096  # of one version
 class VersionDraft:
     """A version before it has a number. `artifacts` are the manifests' bytes, in the order in which
     the version lists them; evaluations, pairs and profiles speak of these artifacts only. `alias`
-    moves to the new version in the same transaction; `by` says who published, for its history."""
+    moves to the new version in the same transaction; `by` says who published, for its history.
+    `details_digest` is of a stored blob with what the version's report shows beyond its numbers."""
 
     model: str
     space_id: str
@@ -42,6 +43,7 @@ class VersionDraft:
     profiles: tuple[Profile, ...] = ()
     alias: str | None = None
     by: str = "publisher"
+    details_digest: str | None = None
 
 
 def check_draft(draft: VersionDraft) -> dict[str, Manifest]:
@@ -59,6 +61,8 @@ def check_draft(draft: VersionDraft) -> dict[str, Manifest]:
     require_word(draft.by, "publisher's name")
     if draft.alias is not None:
         require_alias(draft.alias)
+    if draft.details_digest is not None:
+        require_digest(draft.details_digest)
     if not 1 <= len(draft.artifacts) <= MAX_ARTIFACTS:
         raise BadInput(f"A version has 1 to {MAX_ARTIFACTS} artifacts, not {len(draft.artifacts)}.")
     if len(draft.profiles) > MAX_PROFILES:

@@ -65,6 +65,7 @@ class Version(Base):
     licence: Mapped[Text]
     source: Mapped[Text]
     source_digest: Mapped[Digest]
+    details_digest: Mapped[Digest | None]  # of the blob with what its report shows
 
     model: Mapped[Model] = relationship()
     artifacts: Mapped[list[Artifact]] = relationship(

@@ -44,6 +44,7 @@ def add_version(
         licence=draft.licence,
         source=draft.source,
         source_digest=draft.source_digest,
+        details_digest=draft.details_digest,
     )
     session.add(version)
     session.flush()
@@ -82,15 +83,7 @@ def resolve_number(session: Session, reference: Reference) -> int:
 def describe_version(session: Session, name: str, number: int) -> VersionRow:
     """Everything recorded about one version. Raises NotFound naming the versions there are."""
     model = find_model(session, name)
-    version = session.scalar(
-        select(tables.Version)
-        .where(tables.Version.model_id == model.id, tables.Version.number == number)
-        .options(
-            selectinload(tables.Version.artifacts).selectinload(tables.Artifact.providers),
-        )
-    )
-    if version is None:
-        raise unknown_version(model, number)
+    version = _find_version(session, model, number)
     current = aliases.current_aliases(session, model.id).get(model.id, {})
     return VersionRow(
         model=model.name,
@@ -104,6 +97,19 @@ def describe_version(session: Session, name: str, number: int) -> VersionRow:
         pairs=evaluations.newest_pairs(session, [artifact.id for artifact in version.artifacts]),
         aliases=tuple(alias for alias, target in current.items() if target == number),
     )
+
+
+def details_digest(session: Session, name: str, number: int) -> str | None:
+    """The digest of the version's report data, None where it has none. Raises NotFound."""
+    return _find_version(session, find_model(session, name), number).details_digest
+
+
+def referenced_digests(session: Session) -> set[str]:
+    """The blobs that versions need: their artifacts' and their report data."""
+    details = session.scalars(
+        select(tables.Version.details_digest).where(tables.Version.details_digest.is_not(None))
+    )
+    return artifacts.referenced_digests(session) | {digest for digest in details if digest}
 
 
 def move_alias(
@@ -124,6 +130,19 @@ def move_alias(
 def unknown_version(model: tables.Model, number: int) -> NotFound:
     there = f"1 to {model.last_number}" if model.last_number > 1 else "only version 1"
     return NotFound(f"Model {model.name!r} has no version {number}; it has {there}.")
+
+
+def _find_version(session: Session, model: tables.Model, number: int) -> tables.Version:
+    version = session.scalar(
+        select(tables.Version)
+        .where(tables.Version.model_id == model.id, tables.Version.number == number)
+        .options(
+            selectinload(tables.Version.artifacts).selectinload(tables.Artifact.providers),
+        )
+    )
+    if version is None:
+        raise unknown_version(model, number)
+    return version
 
 
 def _unknown_alias(name: str, alias: str, current: Mapping[str, int]) -> str:

@@ -15,6 +15,7 @@ class ServerConfig:
     HOME/registry.db      models, versions, measurements, nodes
          blobs/           files and manifests by SHA-256
          work/            temporary folders of publishing, each removed when it ends
+         searches/        what searches for mixed variants measured, so that none is repeated
     """
 
     home: Path  # RSQ_HOME/server
@@ -32,3 +33,7 @@ class ServerConfig:
     @property
     def work_folder(self) -> Path:
         return self.home / "work"
+
+    @property
+    def journal_folder(self) -> Path:
+        return self.home / "searches"

@@ -7,40 +7,38 @@ import gc
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rsq.errors import BadInput, EnvironmentFault, Exhausted, Interrupted
+from rsq.errors import BadInput, EnvironmentFault, Exhausted, GateRefused, Interrupted
 from rsq.manifest import encode_manifest
 from rsq.records import ArtifactEvaluation, ArtifactRow, PairEvaluation, Profile, VersionRow
 from rsq.reference import require_alias, require_model_name
 from rsq_registry.blobs import Blobs
 from rsq_registry.catalogue import Catalogue
 from rsq_registry.drafts import VersionDraft
-from rsq_server.build.artifact import REFERENCE_VARIANT, BuiltArtifact
+from rsq_server.build.artifact import BuiltArtifact, reference_of
+from rsq_server.build.calibration import compare_looks
 from rsq_server.build.construction import (
     build_artifacts,
     check_towers,
     export_towers,
     read_facts,
+    reference_recipe,
 )
 from rsq_server.build.evaluate import Evaluation, evaluate
 from rsq_server.build.load import load_encoder
 from rsq_server.build.profile import DEFAULT_BATCHES, profile_artifact
-from rsq_server.build.quantize import VARIANTS
 from rsq_server.build.workers import available_workers
-from rsq_server.datasets import (
-    CALIBRATION_SPLIT,
-    EVALUATION_SPLIT,
-    ImageTextSet,
-    generated_set,
-    load_image_text_set,
-)
-from rsq_server.gates import apply_gates
+from rsq_server.datasets.generated import generated_set
+from rsq_server.datasets.image_text_set import EVALUATION_SPLIT, ImageTextSet
+from rsq_server.datasets.loading import load_calibration_set, load_image_text_set
+from rsq_server.details import encode_details
+from rsq_server.gates import FIXED_GATES, Gates, apply_gates
 from rsq_server.progress import Progress
+from rsq_server.recipes import DEFAULT_VARIANTS, RECIPES, Recipe, check_recipe
 from rsq_server.sources.source import resolve_source
 
-DEFAULT_VARIANTS = ("fp32", "fp16", "int8")
 # Generated scenes a class: many for a quick model, few for one where each costs a second.
 GENERATED_PER_CLASS = 30
 GENERATED_PER_CLASS_LARGE = 10
@@ -50,27 +48,35 @@ _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 @dataclass(frozen=True)
 class PublishRequest:
-    """`source` as `resolve_source` takes it; `calibration` and `evaluation` are folders that
+    """`source` as `resolve_source` takes it; `calibration` and `evaluation` are what
     `load_image_text_set` reads, generated scenes where None; `batches` are profiled; `work_folder`
-    is where the temporary folder is made, on a disk with room for about four times the model."""
+    is where the temporary folder is made, on a disk with room for about four times the model;
+    below `journal_folder` a search keeps what it measured, for the next try."""
 
     source: str
     name: str
     work_folder: Path
-    variants: tuple[str, ...] = DEFAULT_VARIANTS
+    recipes: tuple[Recipe, ...] = tuple(RECIPES[variant] for variant in DEFAULT_VARIANTS)
     calibration: Path | None = None
     evaluation: Path | None = None
     alias: str | None = None
     batches: tuple[int, ...] = DEFAULT_BATCHES
+    gates: Gates = FIXED_GATES
+    keep_rejected: bool = False
+    journal_folder: Path | None = None
 
 
 @dataclass(frozen=True)
 class PublishResult:
-    """The new version, and how many bytes of its files were new to the store or already there."""
+    """The new version, and how many bytes of its files were new to the store or already there.
+    `refused` says by tower and variant why an artifact was refused, `notes` what else the publisher
+    should know."""
 
     version: VersionRow
     stored_bytes: int
     reused_bytes: int
+    refused: dict[str, str]
+    notes: tuple[str, ...]
 
 
 def publish(
@@ -83,14 +89,15 @@ def publish(
     6. evaluate each against FP32; 7. profile each in fresh processes; 8. apply the gates; 9. write
     the blobs, then the manifests, then the version row in one transaction.
 
-    FP32 is always built, as the reference, and stored where it was asked for. A failure at any step
-    leaves no version, and the temporary folder is removed on every way out.
+    FP32 is always built, as the reference, and stored where it was asked for. What a gate refuses
+    is reported and not stored, unless the request keeps it. A failure at any step leaves no
+    version, and the temporary folder is removed on every way out.
 
-    Raises BadInput and BadSource for what the user gave, the hubs' errors, GateRefused for a broken
-    artifact (its metadata has each artifact's verdict), Exhausted for a full disk, Interrupted on
-    Ctrl-C.
+    Raises BadInput and BadSource for what the user gave, the hubs' errors, GateRefused where
+    nothing is left to publish (its metadata has each artifact's verdict), Exhausted for a full
+    disk, Interrupted on Ctrl-C.
     """
-    variants = _check_request(request)
+    recipes = _check_request(request)
     with _temporary_folder(request.work_folder) as work:
         # 1. resolve the source
         progress.start_step(1, "Resolve the source")
@@ -99,7 +106,7 @@ def publish(
             work_folder=work,
             progress=lambda done, total: progress.advance(done, total, "bytes"),
         )
-        dataset = _read_evaluation_set(request)
+        calibration, dataset = _read_sets(request)
 
         # 2. load the weights
         progress.start_step(2, "Load the weights")
@@ -107,7 +114,7 @@ def publish(
 
         # 3. export each tower
         progress.start_step(3, "Export the towers")
-        export_towers(encoder, work, progress)
+        programs = export_towers(encoder, work, progress, recipes)
 
         # 4. check the exports against torch
         progress.start_step(4, "Check the exports against torch")
@@ -119,7 +126,16 @@ def publish(
 
         # 5. build the variants
         progress.start_step(5, "Build the variants")
-        artifacts = build_artifacts(variants, facts, work, progress)
+        construction = build_artifacts(
+            recipes,
+            facts,
+            calibration,
+            work,
+            progress,
+            programs=programs,
+            journals=request.journal_folder,
+        )
+        artifacts = construction.artifacts
 
         # 6. evaluate
         progress.start_step(6, "Evaluate against FP32")
@@ -133,17 +149,28 @@ def publish(
 
         # 7. profile
         progress.start_step(7, "Profile in fresh processes")
-        kept = [artifact for artifact in artifacts if artifact.variant in request.variants]
-        profiles = _profile(kept, request.batches, progress)
+        profiles = _profile(artifacts, request.batches, progress)
 
         # 8. gates
         progress.start_step(8, "Apply the gates")
+        kept, refused = _apply_gates(request, artifacts, evaluation, dataset, profiles)
+        refused = {**construction.refusals, **refused}
+        if not kept:
+            listed = "; ".join(f"{name} ({reason})" for name, reason in refused.items())
+            raise GateRefused(f"Nothing was published, because of {listed}", metadata=refused)
         evaluations, pairs = _to_records(kept, evaluation, dataset)
-        apply_gates([_to_row(artifact, evaluations) for artifact in kept])
 
         # 9. write
         progress.start_step(9, "Store the version")
+        notes = _compare_sets(artifacts, calibration, dataset, recipes)
+        details = replace(
+            evaluation.details,
+            sensitivities=construction.sensitivities,
+            trials=construction.trials,
+            notes=(*notes, *(f"Refused: {name}: {reason}" for name, reason in refused.items())),
+        )
         stored_bytes, reused_bytes = _store_files(kept, blobs, progress)
+        ids = {artifact.id for artifact in kept}
         version = catalogue.add_version(
             VersionDraft(
                 model=request.name,
@@ -155,28 +182,27 @@ def publish(
                 artifacts=tuple(encode_manifest(artifact.manifest) for artifact in kept),
                 evaluations=evaluations,
                 pairs=pairs,
-                profiles=profiles,
+                profiles=tuple(profile for profile in profiles if profile.artifact_id in ids),
                 alias=request.alias,
+                details_digest=blobs.put_bytes(encode_details(details)),
             )
         )
-        return PublishResult(version, stored_bytes, reused_bytes)
+        return PublishResult(version, stored_bytes, reused_bytes, refused, notes)
 
 
-def _check_request(request: PublishRequest) -> list[str]:
-    """The variants to build, FP32 first. Everything that needs no work is checked before any."""
+def _check_request(request: PublishRequest) -> list[Recipe]:
+    """The recipes to build, FP32's first. Everything that needs no work is checked before any."""
     require_model_name(request.name)
     if request.alias is not None:
         require_alias(request.alias)
-    unknown = [variant for variant in request.variants if variant not in VARIANTS]
-    if unknown:
-        known = ", ".join(VARIANTS)
-        raise BadInput(f"Unknown variant {unknown[0][:40]!r}; rsq builds {known}.")
-    if not request.variants:
-        raise BadInput(f"No variants were asked for; rsq builds {', '.join(VARIANTS)}.")
+    if not request.recipes:
+        raise BadInput(f"No variants were asked for; rsq builds {', '.join(RECIPES)}.")
     if not request.batches or min(request.batches) < 1:
         raise BadInput("Profiles need at least one batch size, of 1 or more.")
-    asked = [variant for variant in VARIANTS if variant in request.variants]
-    return list(dict.fromkeys([REFERENCE_VARIANT, *asked]))
+    for recipe in request.recipes:
+        check_recipe(recipe)
+    by_variant = {recipe.variant: recipe for recipe in (reference_recipe(), *request.recipes)}
+    return list(by_variant.values())
 
 
 @contextmanager
@@ -195,14 +221,52 @@ def _temporary_folder(parent: Path) -> Iterator[Path]:
         raise Exhausted("This machine has too little memory to publish the model.") from e
 
 
-def _read_evaluation_set(request: PublishRequest) -> ImageTextSet | None:
-    if request.calibration is not None:
-        # Read, though today's recipes need none, so that a folder is refused now and not once a
-        # recipe does; what influences no artifact is in no manifest.
-        load_image_text_set(request.calibration, split=CALIBRATION_SPLIT)
+def _read_sets(request: PublishRequest) -> tuple[ImageTextSet, ImageTextSet | None]:
+    """The calibration set, and the evaluation set where the user named one."""
+    calibration = (
+        generated_set("calibration", per_class=GENERATED_PER_CLASS)
+        if request.calibration is None
+        else load_calibration_set(request.calibration)
+    )
     if request.evaluation is None:
-        return None
-    return load_image_text_set(request.evaluation, split=EVALUATION_SPLIT)
+        return calibration, None
+    return calibration, load_image_text_set(request.evaluation, split=EVALUATION_SPLIT)
+
+
+def _apply_gates(
+    request: PublishRequest,
+    artifacts: list[BuiltArtifact],
+    evaluation: Evaluation,
+    dataset: ImageTextSet,
+    profiles: tuple[Profile, ...],
+) -> tuple[list[BuiltArtifact], dict[str, str]]:
+    """The artifacts to store, and by tower and variant why others were refused. FP32 is judged by
+    and with the others, and stored where it was asked for."""
+    asked = {recipe.variant for recipe in request.recipes}
+    evaluations, _ = _to_records(artifacts, evaluation, dataset)
+    rows = [_to_row(artifact, evaluations, profiles) for artifact in artifacts]
+    verdicts = apply_gates(rows, request.gates, keep_rejected=request.keep_rejected)
+    refused = {str(a): verdicts[a.id].reason for a in artifacts if verdicts[a.id].is_refused}
+    kept = [
+        artifact
+        for artifact in artifacts
+        if artifact.variant in asked and (request.keep_rejected or str(artifact) not in refused)
+    ]
+    return kept, refused
+
+
+def _compare_sets(
+    artifacts: list[BuiltArtifact],
+    calibration: ImageTextSet,
+    dataset: ImageTextSet,
+    recipes: list[Recipe],
+) -> tuple[str, ...]:
+    """A warning where variants were calibrated on images unlike those they were evaluated on."""
+    if not any(recipe.calibrates for recipe in recipes):
+        return ()
+    encoder = reference_of(artifacts, "vision").open(threads=available_workers())
+    warning = compare_looks(encoder, calibration, dataset)
+    return () if warning is None else (warning,)
 
 
 def _profile(
@@ -234,7 +298,11 @@ def _to_records(
     )
 
 
-def _to_row(artifact: BuiltArtifact, evaluations: tuple[ArtifactEvaluation, ...]) -> ArtifactRow:
+def _to_row(
+    artifact: BuiltArtifact,
+    evaluations: tuple[ArtifactEvaluation, ...],
+    profiles: tuple[Profile, ...],
+) -> ArtifactRow:
     manifest = artifact.manifest
     return ArtifactRow(
         id=artifact.id,
@@ -244,6 +312,7 @@ def _to_row(artifact: BuiltArtifact, evaluations: tuple[ArtifactEvaluation, ...]
         providers=manifest.recipe.providers,
         batch_invariant=manifest.batch_invariant,
         evaluation=next((e for e in evaluations if e.artifact_id == artifact.id), None),
+        profiles=tuple(p for p in profiles if p.artifact_id == artifact.id),
     )
 
 

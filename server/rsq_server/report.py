@@ -5,18 +5,25 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from rsq.records import ArtifactEvaluation, ArtifactRow, PairEvaluation, Profile, VersionRow
+from rsq.records import (
+    PUBLISHER,
+    ArtifactEvaluation,
+    ArtifactRow,
+    PairEvaluation,
+    Profile,
+    VersionRow,
+)
 from rsq.units import format_size
-from rsq_server.build.profile import PUBLISHER
-from rsq_server.gates import verdict_of
+from rsq_server.gates import FIXED_GATES, Gates, Verdict, judge
 
 RECALL_COLUMNS = ("recall_at_1_change", "recall_at_5_change", "recall_at_10_change")
 
 
-def version_to_json(version: VersionRow) -> dict[str, Any]:
+def version_to_json(version: VersionRow, gates: Gates = FIXED_GATES) -> dict[str, Any]:
     """The object that `publish --json` and `show --json` print; sizes in bytes, times in
-    milliseconds, shares as fractions."""
+    milliseconds, shares as fractions. The verdicts are those of `gates`."""
     variants = {row.id: row.variant for row in version.artifacts}
+    verdicts = judge(version.artifacts, gates)
     return {
         "model": version.model,
         "version": version.version,
@@ -26,7 +33,7 @@ def version_to_json(version: VersionRow) -> dict[str, Any]:
         "licence": version.licence,
         "source": version.source,
         "aliases": list(version.aliases),
-        "artifacts": [_artifact_to_json(row) for row in version.artifacts],
+        "artifacts": [_artifact_to_json(row, verdicts[row.id]) for row in version.artifacts],
         "pairs": [
             {
                 "vision": variants[pair.vision_id],
@@ -38,14 +45,16 @@ def version_to_json(version: VersionRow) -> dict[str, Any]:
     }
 
 
-def version_table_rows(version: VersionRow) -> list[dict[str, str]]:
+def version_table_rows(version: VersionRow, gates: Gates = FIXED_GATES) -> list[dict[str, str]]:
     """One row an artifact; the keys are the column titles, the same in each row. Peak memory and
-    latency are the publisher's, per batch size; "-" where nothing was measured."""
+    latency are the publisher's, per batch size; "-" where nothing was measured. The verdicts are
+    those of `gates`."""
+    verdicts = judge(version.artifacts, gates)
     batches = sorted({profile.batch for row in version.artifacts for profile in _published(row)})
-    return [_table_row(row, batches) for row in version.artifacts]
+    return [_table_row(row, batches, verdicts[row.id]) for row in version.artifacts]
 
 
-def _table_row(row: ArtifactRow, batches: list[int]) -> dict[str, str]:
+def _table_row(row: ArtifactRow, batches: list[int], verdict: Verdict) -> dict[str, str]:
     profiles = {profile.batch: profile for profile in _published(row)}
     metrics = row.evaluation.metrics if row.evaluation else {}
     cells = {"tower": row.tower, "variant": row.variant, "size": format_size(row.size_bytes)}
@@ -61,7 +70,7 @@ def _table_row(row: ArtifactRow, batches: list[int]) -> dict[str, str]:
     cells["top-3 match"] = _number(metrics, "top3_match", "{:.1%}")
     changes = [_number(metrics, name, "{:+.1%}") for name in RECALL_COLUMNS]
     cells["recall@1/5/10 change"] = " ".join(changes) if set(changes) != {"-"} else "-"
-    cells["verdict"] = verdict_of(row)
+    cells["verdict"] = str(verdict)
     return cells
 
 
@@ -73,7 +82,7 @@ def _published(row: ArtifactRow) -> list[Profile]:
     return [profile for profile in row.profiles if profile.source == PUBLISHER]
 
 
-def _artifact_to_json(row: ArtifactRow) -> dict[str, Any]:
+def _artifact_to_json(row: ArtifactRow, verdict: Verdict) -> dict[str, Any]:
     return {
         "id": row.id,
         "tower": row.tower,
@@ -83,7 +92,8 @@ def _artifact_to_json(row: ArtifactRow) -> dict[str, Any]:
         "batch_invariant": row.batch_invariant,
         "evaluation": _evaluation_to_json(row.evaluation) if row.evaluation else None,
         "profiles": [_profile_to_json(profile) for profile in row.profiles],
-        "verdict": verdict_of(row),
+        "verdict": str(verdict),
+        "verdict_reason": verdict.reason,
     }
 
 

@@ -221,6 +221,8 @@ Change = Callable[[VersionDraft], VersionDraft]
         (lambda d: replace(d, source_digest=ABSENT), BadInput),
         (lambda d: replace(d, licence="x" * 513), BadInput),
         (lambda d: replace(d, source="a\x00b"), BadInput),
+        (lambda d: replace(d, details_digest="../registry.db"), BadInput),
+        (lambda d: replace(d, details_digest=ABSENT), NotFound),
         (lambda d: replace(d, artifacts=d.artifacts[1:]), BadInput),  # records of a missing one
         (lambda d: replace(d, profiles=(make_profile(ABSENT),)), BadInput),
         (
@@ -295,6 +297,22 @@ def test_a_crash_before_the_row_leaves_only_unreferenced_blobs(
         blobs.delete(digest)
     assert catalogue.version("demo", 1).artifacts != ()
     assert set(blobs.digests()) == needed
+
+
+def test_a_version_names_the_report_data_that_was_stored_for_it(
+    catalogue: Catalogue, blobs: BlobStore
+) -> None:
+    draft = make_draft(blobs)
+    catalogue.add_version(draft)
+    needed = catalogue.referenced_digests()
+    digest = blobs.put_bytes(b"what a report shows")
+    second = catalogue.add_version(replace(draft, details_digest=digest))
+    assert catalogue.details_digest("demo", 1) is None
+    assert catalogue.details_digest("demo", second.version) == digest
+    assert catalogue.referenced_digests() == {*needed, digest}
+    for model, number in (("demo", 3), ("other", 1)):
+        with pytest.raises(NotFound):
+            catalogue.details_digest(model, number)
 
 
 def test_manifests_of_unknown_or_damaged_artifacts_are_not_served(

@@ -275,6 +275,7 @@ def test_a_published_checkpoint_prints_what_show_prints(shell: Shell, given: Inp
     second = shell.json(*publish, "--variants", "fp32")
     assert second.pop("bytes_stored") == 0
     assert second.pop("bytes_reused") > 0
+    assert (second.pop("refused"), second.pop("notes")) == ({}, [])
     assert second == shell.json("show", "tiny:2")
     assert second["artifacts"][0]["evaluation"]["dataset"] == "images"
     assert shell.json("show", "tiny")["version"] == 1  # production stays where it was put

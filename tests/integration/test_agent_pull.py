@@ -11,8 +11,8 @@ import pytest
 from fake_registry import FakeRegistry, serve_registry
 from tiny_artifacts import TinyArtifact, build_artifact, build_version
 
-from rsq.encoder import CPU_PROVIDER
 from rsq.errors import Exhausted, IntegrityError, NotFound, NothingFits, ProbeFailed
+from rsq.providers import CPU_PROVIDER
 from rsq.resolve import Device, Request
 from rsq.rpc.registry import RegistryClient
 from rsq_agent import pull as pull_module

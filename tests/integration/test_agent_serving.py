@@ -15,7 +15,7 @@ from fake_registry import FakeRegistry, serve_registry
 from tiny_artifacts import TinyArtifact, build_artifact, build_version, encode_image
 
 from rsq.client import Client
-from rsq.encoder import CPU_PROVIDER, Encoder
+from rsq.encoder import Encoder
 from rsq.errors import (
     BadImage,
     BadInput,
@@ -24,6 +24,7 @@ from rsq.errors import (
     ProbeFailed,
     SpaceMismatch,
 )
+from rsq.providers import CPU_PROVIDER
 from rsq.resolve import Device, Request
 from rsq.retrieval import BoundingBox, IndexItem, Payload, Window
 from rsq.rpc import agent as agent_rpc

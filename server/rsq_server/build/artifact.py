@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rsq.encoder import Encoder
+from rsq.encoder import CPU_PROVIDERS, Encoder
 from rsq.errors import GateRefused, InternalError
 from rsq.manifest import Manifest, Tower, artifact_id, encode_manifest
 
@@ -34,9 +34,14 @@ class BuiltArtifact:
     def variant(self) -> str:
         return self.manifest.variant
 
+    @property
+    def cpu_provider(self) -> str:
+        """What runs the artifact on a CPU."""
+        return CPU_PROVIDERS[self.manifest.format]
+
     def open(self, *, threads: int) -> Encoder:
         """The artifact loaded on the CPU."""
-        return Encoder(self.folder, self.manifest, threads=threads)
+        return Encoder(self.folder, self.manifest, provider=self.cpu_provider, threads=threads)
 
     def __str__(self) -> str:
         return f"{self.tower} {self.variant}"

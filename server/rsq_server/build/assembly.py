@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from rsq.chunks import describe_file
+from rsq.encoder import ONNX_FORMAT
 from rsq.manifest import (
     FileEntry,
     ImageSpec,
@@ -21,13 +22,21 @@ from rsq.manifest import (
     encode_manifest,
 )
 from rsq.probe import encode_probe
+from rsq.torch_tower import PROGRAM_NAME, TORCH_FORMAT
 from rsq_server.build.artifact import MANIFEST_NAME, BuiltArtifact
 from rsq_server.build.probe import ProbeReference, prepare_reference, record_probe
 
-# In the order in which a manifest lists them. A small graph may hold its weights itself.
-_FILES = (("graph", "model.onnx"), ("weights", "model.onnx.data"), ("tokenizer", "tokenizer.json"))
+# By format, in the order in which a manifest lists them. A small graph may hold its weights itself,
+# and a torch program always does.
+_TOKENIZER = ("tokenizer", "tokenizer.json")
+_FILES = {
+    ONNX_FORMAT: (("graph", "model.onnx"), ("weights", "model.onnx.data"), _TOKENIZER),
+    TORCH_FORMAT: (("graph", PROGRAM_NAME), _TOKENIZER),
+}
 _PROBE = ("probe", "probe.json")
 _TOOLS = ("rsq-server", "torch", "transformers", "onnx", "onnxscript", "onnxruntime")
+# What a format's bytes depend on beside these.
+_MORE_TOOLS = {ONNX_FORMAT: (), TORCH_FORMAT: ("torchao",)}
 
 # Before the probe is recorded nothing can be held against it.
 _NO_TOLERANCE = ProbeSpec(own_cosine_min=-1.0, fp32_cosine_min=-1.0)
@@ -60,9 +69,10 @@ def assemble_artifact(
     batch_invariant: bool,
     facts: CheckpointFacts,
     reference: ProbeReference | None,
+    format: str = ONNX_FORMAT,
 ) -> tuple[BuiltArtifact, ProbeReference]:
-    """The artifact whose graph, weights and tokenizer lie in `folder`; writes `probe.json` and
-    `manifest.json` beside them.
+    """The artifact of `format` whose graph, weights and tokenizer lie in `folder`; writes
+    `probe.json` and `manifest.json` beside them.
 
     `reference` is None for the FP32 artifact, which makes it. Raises GateRefused as
     `prepare_reference` and `record_probe` do.
@@ -70,16 +80,16 @@ def assemble_artifact(
     manifest = Manifest(
         tower=tower,
         variant=variant,
-        format="onnx",
+        format=format,
         space_id=facts.space_id,
         dimension=facts.dimension,
         batch_invariant=batch_invariant,
         scoring=facts.scoring,
         recipe=recipe,
-        lineage=facts.lineage,
+        lineage=_add_tools(facts.lineage, format),
         licence=facts.licence,
         probe=_NO_TOLERANCE,
-        files=_describe(folder),
+        files=_describe(folder, format),
         image=facts.image if tower == "vision" else None,
         text=facts.text if tower == "text" else None,
     )
@@ -98,9 +108,14 @@ def assemble_artifact(
     return BuiltArtifact(folder, manifest), reference
 
 
-def _describe(folder: Path) -> tuple[FileEntry, ...]:
+def _add_tools(lineage: Lineage, format: str) -> Lineage:
+    more = {name: version(name) for name in _MORE_TOOLS[format]}
+    return dataclasses.replace(lineage, tools={**lineage.tools, **more})
+
+
+def _describe(folder: Path, format: str) -> tuple[FileEntry, ...]:
     return tuple(
         describe_file(folder / name, role=role, name=name)
-        for role, name in _FILES
+        for role, name in _FILES[format]
         if (folder / name).is_file()
     )

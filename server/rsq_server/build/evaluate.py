@@ -5,46 +5,62 @@ Embeds with `rsq.encoder.Encoder`, the code that nodes run, decoding and tokeniz
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from rsq.encoder import Encoder
-from rsq.errors import BadImage, BadSource
 from rsq.manifest import TOWERS, Tower
 from rsq_server.build.artifact import BuiltArtifact, reference_of, refuse_broken
-from rsq_server.build.metrics import Targets, compare_embeddings, compare_retrieval, retrieve
-from rsq_server.datasets import ImageTextSet, Sample
-from rsq_server.demo.scenes import CLASSES
+from rsq_server.build.crossing import compare_crossings
+from rsq_server.build.embedding import Encoders, Rows, embed_each, open_encoders, prepare_images
+from rsq_server.build.invariance import (
+    INPUTS,
+    measure_batch_cosine,
+    measure_padding_cosine,
+    spread_out,
+)
+from rsq_server.build.metrics import (
+    Retrieval,
+    compare_embeddings,
+    compare_retrieval,
+    retrieve,
+)
+from rsq_server.build.questions import Questions, ask
+from rsq_server.build.samples import (
+    PORT_QUERY,
+    choose_queries,
+    find_hits,
+    make_thumbnails,
+    sample_similarities,
+)
+from rsq_server.datasets.image_text_set import ImageTextSet
+from rsq_server.details import Details
 
 # Larger batches are no faster on a CPU, and their activations rule the memory of large models.
 IMAGE_BATCH = 4
 TEXT_BATCH = 8
 
-Rows = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Questions:
-    """The texts that a set is searched and classified with, and what they should find."""
-
-    queries: tuple[str, ...]
-    prompts: tuple[str, ...]  # one for each label, in the labels' order; empty without labels
-    targets: Targets
-
 
 @dataclass(frozen=True)
 class Evaluation:
     """Metrics by artifact id (this tower against the other in FP32), and by the ids of a vision and
-    a text artifact."""
+    a text artifact; what a report shows of them, without sensitivities and trials."""
 
     artifacts: dict[str, dict[str, float]]
     pairs: dict[tuple[str, str], dict[str, float]]
+    details: Details
+
+
+@dataclass(frozen=True)
+class _Embedded:
+    """A data set seen by every artifact: rows by tower and artifact id, and how far each artifact's
+    depend on its batch mates. The texts are queries, then prompts, then PORT_QUERY."""
+
+    rows: dict[Tower, dict[str, Rows]]
+    invariance: dict[str, dict[str, float]]
 
 
 def evaluate(
@@ -56,133 +72,163 @@ def evaluate(
 ) -> Evaluation:
     """Embeds `dataset` once with each artifact, `workers` inputs at a time, and compares.
 
+    1. embed images and texts, and a few of them again with other batch mates; 2. compare each pair
+    of artifacts with FP32's; 3. compare each artifact with FP32's, and its vectors in one index
+    with FP32's; 4. sample what a report shows.
+
     `artifacts` hold an FP32 one for each tower. `advance(done, total)` is called as batches finish.
-    Raises GateRefused naming an artifact that returns NaN, zeros or nothing at all, BadSource
-    naming an image that can't be decoded.
+    Raises GateRefused naming an artifact that can't be opened, reads its inputs otherwise than
+    FP32, or returns NaN, zeros or nothing at all; BadSource naming an image that can't be decoded.
     """
     questions = ask(dataset)
-    texts = (*questions.queries, *questions.prompts)
-    of_tower = {tower: [a for a in artifacts if a.tower == tower] for tower in TOWERS}
-    total = len(dataset.samples) + len(texts)
-
-    def images_of(encoder: Encoder, part: slice) -> NDArray[Any]:
-        return _prepare_images(encoder, dataset.samples[part])
-
-    def texts_of(encoder: Encoder, part: slice) -> NDArray[Any]:
-        return encoder.prepare_texts(texts[part])
-
-    def advance_images(done: int) -> None:
-        advance(done, total)
-
-    def advance_texts(done: int) -> None:
-        advance(len(dataset.samples) + done, total)
-
-    images = _embed(
-        of_tower["vision"], len(dataset.samples), IMAGE_BATCH, images_of, workers, advance_images
-    )
-    words = _embed(of_tower["text"], len(texts), TEXT_BATCH, texts_of, workers, advance_texts)
-    embeddings: dict[Tower, dict[str, Rows]] = {"vision": images, "text": words}
     references = {tower: reference_of(artifacts, tower).id for tower in TOWERS}
 
-    pairs = _compare_pairs(embeddings, references, questions)
+    # 1. embed
+    embedded = _embed(artifacts, dataset, questions, workers, advance)
+
+    # 2. compare pairs
+    pairs = _compare_pairs(embedded, references, questions)
+
+    # 3. compare artifacts
     metrics = {}
+    count = len(questions.queries)
+    queries = embedded.rows["text"][references["text"]][:count]
     for artifact in artifacts:
         ids = {**references, artifact.tower: artifact.id}
-        vectors = embeddings[artifact.tower]
-        rows = slice(len(dataset.samples if artifact.tower == "vision" else questions.queries))
+        reference, variant = (
+            embedded.rows[artifact.tower][identity]
+            for identity in (references[artifact.tower], artifact.id)
+        )
+        if artifact.tower == "vision":
+            own = {
+                **compare_embeddings(reference, variant),
+                **compare_crossings(reference, variant, queries),
+            }
+        else:
+            own = compare_embeddings(reference[:count], variant[:count])
         metrics[artifact.id] = {
-            **compare_embeddings(
-                vectors[references[artifact.tower]][rows], vectors[artifact.id][rows]
-            ),
+            **own,
             **pairs[ids["vision"], ids["text"]],
+            **embedded.invariance[artifact.id],
         }
-    return Evaluation(metrics, pairs)
 
-
-def ask(dataset: ImageTextSet) -> Questions:
-    """The first captions of the set; where it has none, its labels' prompts; where it has none of
-    these either, prompts for the generated scenes' classes, which any overhead imagery can be
-    searched with."""
-    captioned = [(index, s.captions[0]) for index, s in enumerate(dataset.samples) if s.captions]
-    labels = sorted({s.label for s in dataset.samples if s.label}) if dataset.labels else []
-    prompts = tuple(label_prompt(label) for label in labels)
-    order = {label: index for index, label in enumerate(labels)}
-    targets = Targets(
-        own_images=np.array([index for index, _ in captioned], np.int64) if captioned else None,
-        label_indices=np.array([order[s.label] for s in dataset.samples if s.label], np.int64)
-        if labels
-        else None,
-    )
-    queries = tuple(caption for _, caption in captioned) or prompts
-    return Questions(queries or tuple(label_prompt(name) for name in CLASSES), prompts, targets)
-
-
-def label_prompt(label: str) -> str:
-    """The zero-shot prompt of a label as folders are named: "SparseResidential" and
-    "sparse_residential" give "a satellite image of sparse residential"."""
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[_\-\s]+", " ", label)
-    return f"a satellite image of {spaced.strip().lower()}"
-
-
-def _compare_pairs(
-    embeddings: dict[Tower, dict[str, Rows]], references: dict[Tower, str], questions: Questions
-) -> dict[tuple[str, str], dict[str, float]]:
-    count = len(questions.queries)
-
-    def find(vision: str, text: str) -> Any:
-        rows = embeddings["text"][text]
-        prompts = rows[count:] if questions.prompts else None
-        return retrieve(embeddings["vision"][vision], rows[:count], prompts, questions.targets)
-
-    reference = find(references["vision"], references["text"])
-    return {
-        (vision, text): compare_retrieval(reference, find(vision, text))
-        for vision in embeddings["vision"]
-        for text in embeddings["text"]
-    }
-
-
-def _prepare_images(encoder: Encoder, samples: Sequence[Sample]) -> NDArray[Any]:
-    rows = []
-    for sample in samples:
-        try:
-            rows.append(encoder.prepare_image(sample.read()))
-        except BadImage as e:
-            raise BadSource(f"{sample.describe()} can't be used: {e.message}") from e
-    return np.stack(rows)
+    # 4. sample for the report
+    details = _sample_details(artifacts, dataset, questions, embedded, references)
+    return Evaluation(metrics, pairs, details)
 
 
 def _embed(
     artifacts: list[BuiltArtifact],
-    count: int,
-    batch: int,
-    prepare: Callable[[Encoder, slice], NDArray[Any]],
+    dataset: ImageTextSet,
+    questions: Questions,
     workers: int,
-    advance: Callable[[int], None],
-) -> dict[str, Rows]:
-    """Rows [count, dim] by artifact id. All artifacts of a tower take the same inputs, so each
-    batch is prepared once; only `workers` batches are in memory."""
-    encoders = [(artifact, artifact.open(threads=1)) for artifact in artifacts]
+    advance: Callable[[int, int], None],
+) -> _Embedded:
+    """One tower after the other, so that only one tower's artifacts are loaded at a time."""
+    texts = (*questions.queries, *questions.prompts, PORT_QUERY)
+    images = len(dataset.samples)
+    total = images + len(texts)
+    invariance: dict[str, dict[str, float]] = {}
 
-    def embed(start: int) -> list[Rows]:
-        inputs = prepare(encoders[0][1], slice(start, min(start + batch, count)))
-        rows = []
-        for artifact, encoder in encoders:
-            with refuse_broken(artifact):
-                rows.append(encoder.embed_prepared(inputs))
-        return rows
+    def images_of(encoder: Encoder, part: slice) -> NDArray[Any]:
+        return prepare_images(encoder, dataset.samples[part])
 
-    parts: list[list[Rows]] = []
-    # One session thread and several workers is the fastest split on a CPU.
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for part in pool.map(embed, range(0, count, batch)):
-                parts.append(part)
-                advance(min(len(parts) * batch, count))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    def texts_of(encoder: Encoder, part: slice) -> NDArray[Any]:
+        return encoder.prepare_texts(texts[part])
+
+    encoders = _open_tower(artifacts, "vision", texts)
+    vision = embed_each(
+        encoders, images, IMAGE_BATCH, images_of, workers, lambda done: advance(done, total)
+    )
+    chosen = [dataset.samples[index] for index in spread_out(images, INPUTS)]
+    inputs = prepare_images(encoders[0][1], chosen)
+    for artifact, encoder in encoders:
+        with refuse_broken(artifact):
+            cosine = measure_batch_cosine(encoder, inputs, workers=workers)
+        invariance[artifact.id] = {"batch_cosine_min": cosine}
+
+    encoders = _open_tower(artifacts, "text", texts)
+    text = embed_each(
+        encoders,
+        len(texts),
+        TEXT_BATCH,
+        texts_of,
+        workers,
+        lambda done: advance(images + done, total),
+    )
+    inputs = encoders[0][1].prepare_texts(
+        [texts[index] for index in spread_out(len(texts), INPUTS)]
+    )
+    for artifact, encoder in encoders:
+        with refuse_broken(artifact):
+            invariance[artifact.id] = {
+                "batch_cosine_min": measure_batch_cosine(encoder, inputs, workers=workers),
+                "padding_cosine_min": measure_padding_cosine(encoder, texts),
+            }
+    return _Embedded({"vision": vision, "text": text}, invariance)
+
+
+def _open_tower(artifacts: list[BuiltArtifact], tower: Tower, texts: tuple[str, ...]) -> Encoders:
+    return open_encoders([a for a in artifacts if a.tower == tower], texts)
+
+
+def _compare_pairs(
+    embedded: _Embedded, references: dict[Tower, str], questions: Questions
+) -> dict[tuple[str, str], dict[str, float]]:
+    count = len(questions.queries)
+
+    def find(vision: str, text: str) -> Retrieval:
+        rows = embedded.rows["text"][text]
+        prompts = rows[count : count + len(questions.prompts)] if questions.prompts else None
+        return retrieve(embedded.rows["vision"][vision], rows[:count], prompts, questions.targets)
+
+    reference = find(references["vision"], references["text"])
     return {
-        artifact.id: np.concatenate([part[index] for part in parts])
-        for index, artifact in enumerate(artifacts)
+        (vision, text): compare_retrieval(reference, find(vision, text))
+        for vision in embedded.rows["vision"]
+        for text in embedded.rows["text"]
     }
+
+
+def _sample_details(
+    artifacts: list[BuiltArtifact],
+    dataset: ImageTextSet,
+    questions: Questions,
+    embedded: _Embedded,
+    references: dict[Tower, str],
+) -> Details:
+    count = len(questions.queries)
+    images, texts = embedded.rows["vision"], embedded.rows["text"]
+
+    def rows_of(ids: dict[Tower, str]) -> tuple[Rows, Rows]:
+        return images[ids["vision"]], texts[ids["text"]][:count]
+
+    of_variant: dict[str, dict[Tower, str]] = {}
+    for artifact in artifacts:
+        of_variant.setdefault(artifact.variant, {})[artifact.tower] = artifact.id
+    similarities = tuple(
+        sample_similarities(
+            str(artifact), rows_of(references), rows_of({**references, artifact.tower: artifact.id})
+        )
+        for artifact in artifacts
+        if artifact.id != references[artifact.tower]
+    )
+    shown = choose_queries(
+        dataset,
+        questions.queries,
+        questions.targets.own_images,
+        port_row=count + len(questions.prompts),
+    )
+    pairs = {
+        variant: (images[ids["vision"]], texts[ids["text"]])
+        for variant, ids in of_variant.items()
+        if len(ids) == len(TOWERS)
+    }
+    hits = find_hits(dataset, shown, pairs)
+    return Details(
+        dataset=dataset.name,
+        dataset_digest=dataset.digest,
+        similarities=similarities,
+        hits=hits,
+        thumbnails=make_thumbnails(dataset, hits),
+    )

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rsq.encoder import CPU_PROVIDER
 from rsq.errors import EnvironmentFault, GateRefused, ProbeFailed
 from rsq.profiling import Measurement, measure, to_profile
-from rsq.records import Profile
+from rsq.records import PUBLISHER, Profile
 from rsq_server.build.artifact import MANIFEST_NAME, BuiltArtifact
 
 DEFAULT_BATCHES = (1, 8)
-PUBLISHER = "publisher"
 DEVICE = "cpu"
 
 
@@ -24,13 +22,13 @@ def profile_artifact(
     *,
     batches: Sequence[int] = DEFAULT_BATCHES,
     threads: int,
-    provider: str = CPU_PROVIDER,
 ) -> list[Profile]:
-    """One profile a batch, `threads` in the session, one worker.
+    """One profile a batch on the CPU, `threads` in the session, one worker.
 
     Raises EnvironmentFault naming an artifact whose process dies, hangs or can't load it, and
     GateRefused for one whose golden probe fails there.
     """
+    provider = artifact.cpu_provider
     return [
         to_profile(
             _measure(artifact, batch=batch, provider=provider, threads=threads),

@@ -11,7 +11,7 @@ from typing import Any
 from transformers.utils import logging as _logging
 
 transformers_logging: Any = _logging
-_LOGGERS = ("torch", "torch.onnx", "onnxscript", "onnx_ir", "transformers")
+_LOGGERS = ("torch", "torch.onnx", "torchao", "onnxscript", "onnx_ir", "transformers")
 
 
 @contextmanager

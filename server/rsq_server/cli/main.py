@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rsq import __version__
-from rsq_server.cli import models, nodes, publish, serve
+from rsq_server.cli import models, nodes, publish, recipes, report, serve
 from rsq_server.cli.aliases import alias
 
 EPILOG = """Examples:
@@ -29,9 +29,11 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command(epilog=publish.EPILOG)(publish.publish)
+app.command(epilog=recipes.EPILOG)(recipes.recipes)
 app.command(epilog=serve.EPILOG)(serve.serve)
 app.command(epilog=models.MODELS_EPILOG)(models.models)
 app.command(epilog=models.SHOW_EPILOG)(models.show)
+app.command(epilog=report.EPILOG)(report.report)
 app.add_typer(alias, name="alias")
 app.command(epilog=nodes.EPILOG)(nodes.nodes)
 

@@ -9,6 +9,7 @@ import typer
 
 from rsq_server.cli.options import Json, Server
 from rsq_server.cli.output import print_json, print_table
+from rsq_server.gates import FIXED_GATES, Gates
 
 if TYPE_CHECKING:
     from rsq.records import VersionRow
@@ -70,13 +71,13 @@ def show(
         print_version(version)
 
 
-def print_version(version: VersionRow) -> None:
+def print_version(version: VersionRow, gates: Gates = FIXED_GATES) -> None:
     """The version's facts and the table of its artifacts."""
     from rsq_server.report import version_table_rows
 
     aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
     print(f"{version.model}:{version.version}{aliases}", flush=True)  # before what rich writes
-    print_table(version_table_rows(version), keys=2)  # tower and variant
+    print_table(version_table_rows(version, gates), keys=2)  # tower and variant
     licence = version.licence or "not stated"
     print(f"Source {version.source}, licence {licence}, published {version.created_at}.")
     print(f"Space {version.space_id}, {version.dimension} dimensions.")

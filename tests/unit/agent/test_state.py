@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rsq.encoder import CPU_PROVIDER
 from rsq.errors import EnvironmentFault, NotFound
+from rsq.providers import CPU_PROVIDER
 from rsq_agent.cache import Cache
 from rsq_agent.state import Activation, NodeState, load_state, node_id, save_state
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from tiny_artifacts import profile
 
-from rsq.encoder import CPU_PROVIDER
 from rsq.prediction import predict_peak
+from rsq.providers import CPU_PROVIDER
 from rsq.records import ArtifactRow
 
 MB = 10**6

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from tiny_artifacts import TinyArtifact, build_artifact
 
-from rsq.encoder import CPU_PROVIDER
 from rsq.errors import EnvironmentFault, ProbeFailed
 from rsq.profiling import measure, to_profile
+from rsq.providers import CPU_PROVIDER
 
 
 def _measure(artifact: TinyArtifact, tmp_path: Path, provider: str = CPU_PROVIDER) -> object:

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_artifacts import build_version, profile
 
-from rsq.encoder import CPU_PROVIDER
 from rsq.errors import NothingFits
 from rsq.manifest import Tower
 from rsq.prediction import predict_peak
+from rsq.providers import CPU_PROVIDER
 from rsq.records import ArtifactEvaluation, ArtifactRow, PairEvaluation, Profile, VersionRow
 from rsq.resolve import Device, Reason, Request, accuracy_of, resolve
 

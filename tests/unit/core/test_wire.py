@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from tiny_artifacts import profile
 
 from rsq import errors, records
-from rsq.encoder import CPU_PROVIDER
 from rsq.error_catalog import CATALOG
 from rsq.errors import BadInput
+from rsq.providers import CPU_PROVIDER
 from rsq.retrieval import (
     BoundingBox,
     CollectionInfo,

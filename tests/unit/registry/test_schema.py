@@ -7,7 +7,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, create_engine, insert, inspect, select, text
+from sqlalchemy import Engine, create_engine, insert, inspect, select, text, update
 
 from rsq.errors import EnvironmentFault
 from rsq_registry import tables
@@ -75,6 +75,38 @@ def test_goes_down_to_nothing_with_data_and_up_again(engine: Engine) -> None:
     with engine.begin() as connection:
         upgrade_schema(connection)
         assert connection.execute(select(tables.Model)).all() == []
+
+
+def test_versions_of_the_first_schema_are_kept_and_have_no_report_data(engine: Engine) -> None:
+    with engine.begin() as connection:
+        command.upgrade(migration_config(connection), "0001")
+        connection.execute(insert(tables.Model).values(name="demo", last_number=1))
+        connection.execute(
+            text(
+                "INSERT INTO versions (model_id, number, created_at, space_id, dimension, licence,"
+                " source, source_digest)"
+                " VALUES (1, 1, '2026-03-01 12:00:00', 'a', 2, 'Apache-2.0', 'demo', 'b')"
+            )
+        )
+        connection.execute(
+            text(
+                'INSERT INTO alias_events (model_id, alias, number, at, "by")'
+                " VALUES (1, 'production', 1, '2026-03-01 12:00:00', 'ops')"
+            )
+        )
+    columns = select(tables.Version.number, tables.Version.licence, tables.Version.details_digest)
+    with engine.begin() as connection:
+        connection.execute(text("PRAGMA foreign_keys = ON"))
+        upgrade_schema(connection)
+        assert connection.execute(columns).all() == [(1, "Apache-2.0", None)]
+        connection.execute(update(tables.Version).values(details_digest="c" * 64))
+        assert connection.execute(columns).all() == [(1, "Apache-2.0", "c" * 64)]
+    with engine.begin() as connection:
+        command.downgrade(migration_config(connection), "0001")
+        assert connection.scalars(select(tables.Version.number)).all() == [1]
+        assert connection.scalars(select(tables.AliasEvent.alias)).all() == ["production"]
+        names = {column["name"] for column in inspect(connection).get_columns("versions")}
+        assert "details_digest" not in names
 
 
 def test_an_upgrade_at_the_newest_revision_keeps_the_data(engine: Engine) -> None:

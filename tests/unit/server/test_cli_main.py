@@ -29,6 +29,8 @@ def versions(tmp_path: Path) -> list[VersionRow]:
 COMMANDS = (
     (),
     ("publish",),
+    ("recipes",),
+    ("report",),
     ("serve",),
     ("models",),
     ("show",),

@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 from server_command import Result, run_server_command
 
-from rsq_server.cli.publish import DEFAULT_VARIANTS
-
 SIGLIP = {"model_type": "siglip", "vision_config": {}, "text_config": {}}
 
 
@@ -68,15 +66,12 @@ def test_a_source_that_names_nothing_is_refused(home: Path, source: str) -> None
         ("--name", "tiny", "--alias", "3"),
         ("--name", "tiny", "--evaluation", "missing"),
         ("--name", "tiny", "--calibration", "missing"),
+        ("--name", "tiny", "--variants", "fp32,missing.toml"),
+        ("--name", "tiny", "--min-top1", "95"),
+        ("--name", "tiny", "--max-recall-drop", "-0.1"),
         (),
     ],
     ids=" ".join,
 )
 def test_bad_options_are_refused(home: Path, options: tuple[str, ...]) -> None:
     check_nothing_was_published(run_server_command("publish", "demo", *options), home)
-
-
-def test_the_variants_by_default_are_the_procedures() -> None:
-    from rsq_server import publish
-
-    assert tuple(DEFAULT_VARIANTS.split(",")) == publish.DEFAULT_VARIANTS

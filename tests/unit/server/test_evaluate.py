@@ -13,9 +13,10 @@ from tiny_artifacts import build_artifact
 from rsq.errors import BadSource, GateRefused
 from rsq.manifest import Tower
 from rsq_server.build.artifact import BuiltArtifact
-from rsq_server.build.evaluate import ask, evaluate, label_prompt
-from rsq_server.datasets import ImageTextSet, Sample
-from rsq_server.demo.scenes import CLASSES
+from rsq_server.build.crossing import may_share
+from rsq_server.build.evaluate import evaluate
+from rsq_server.datasets.image_text_set import ImageTextSet, Sample
+from rsq_server.details import decode_details, encode_details
 
 
 def _artifact(folder: Path, tower: Tower, variant: str, *, seed: int) -> BuiltArtifact:
@@ -70,7 +71,8 @@ def test_every_artifact_and_every_pair_is_evaluated_against_fp32(
     # An artifact's own evaluation is that of its pair with the other tower in FP32.
     assert found.pairs[vision_other, text].items() <= found.artifacts[vision_other].items()
     assert found.pairs[vision, text_other].items() <= found.artifacts[text_other].items()
-    assert calls[-1] == (11 + 11 + 5, 11 + 11 + 5)
+    total = 11 + 11 + 5 + 1  # images, captions, labels, and the query of every report
+    assert calls[-1] == (total, total)
     assert calls == sorted(calls)
 
 
@@ -101,17 +103,6 @@ def test_recall_and_zero_shot_equal_those_of_the_encoders_own_vectors(
     assert metrics["zero_shot"] == pytest.approx(right)
 
 
-def test_without_captions_the_labels_search_and_without_labels_the_scene_classes() -> None:
-    labelled = ask(_set(captions=False))
-    assert labelled.queries == labelled.prompts
-    assert labelled.queries[0] == "a satellite image of blue"
-    assert labelled.targets.own_images is None
-    bare = ask(_set(captions=False, labels=False))
-    assert len(bare.queries) == len(CLASSES)
-    assert bare.prompts == ()
-    assert bare.targets.label_indices is None
-
-
 def test_a_set_without_labels_is_evaluated_without_zero_shot(
     artifacts: list[BuiltArtifact],
 ) -> None:
@@ -121,19 +112,6 @@ def test_a_set_without_labels_is_evaluated_without_zero_shot(
     assert "zero_shot" not in metrics
     assert "recall_at_10" not in metrics
     assert metrics["top1_match"] == 1.0
-
-
-@pytest.mark.parametrize(
-    ("label", "words"),
-    [
-        ("SparseResidential", "sparse residential"),
-        ("snow mountain", "snow mountain"),
-        ("storage_tanks-2", "storage tanks 2"),
-        ("Port", "port"),
-    ],
-)
-def test_folder_names_become_words(label: str, words: str) -> None:
-    assert label_prompt(label) == f"a satellite image of {words}"
 
 
 def test_an_artifact_that_returns_nan_is_refused_by_name(
@@ -146,6 +124,46 @@ def test_an_artifact_that_returns_nan_is_refused_by_name(
     onnx.save(model, path)
     with pytest.raises(GateRefused, match="vision other is broken"):
         evaluate(artifacts, _set(), workers=2, advance=lambda done, total: None)
+
+
+def test_each_artifact_has_every_metric_with_its_intervals(artifacts: list[BuiltArtifact]) -> None:
+    found = evaluate(artifacts, _set(), workers=2, advance=lambda done, total: None)
+    vision, text = found.artifacts[artifacts[1].id], found.artifacts[artifacts[3].id]
+    for name in (
+        "top1_match",
+        "top3_match",
+        "overlap_at_10",
+        "recall_at_10_change",
+        "zero_shot_change",
+        "cosine_mean",
+    ):
+        for metrics in (vision, text):
+            assert metrics[f"{name}_low"] <= metrics[name] <= metrics[f"{name}_high"]
+    both = {"kendall_tau", "image_recall_at_5_change", "batch_cosine_min", "cosine_p1"}
+    assert both <= vision.keys() & text.keys()
+    crossings = {"mixed_top1_match", "mixed_overlap_at_10", "cross_image_overlap_at_10"}
+    assert crossings <= vision.keys() - text.keys()
+    assert text.keys() - vision.keys() == {"padding_cosine_min"}
+    assert not may_share(vision)
+    assert may_share(found.artifacts[artifacts[0].id])
+
+
+def test_the_report_shows_the_other_variants_similarities_and_everyones_hits(
+    artifacts: list[BuiltArtifact],
+) -> None:
+    dataset = _set()
+    details = evaluate(artifacts, dataset, workers=2, advance=lambda done, total: None).details
+    assert (details.dataset, details.dataset_digest) == (dataset.name, dataset.digest)
+    assert [sample.artifact for sample in details.similarities] == ["vision other", "text other"]
+    assert details.hits[0].query == "port with large cargo ships"
+    assert all(list(hits.pairs) == ["fp32", "other"] for hits in details.hits)
+    encoder, searcher = artifacts[0].open(threads=1), artifacts[2].open(threads=1)
+    images = encoder.embed_images([sample.read() for sample in dataset.samples])
+    cosines = images @ searcher.embed_texts([details.hits[0].query])[0]
+    best = details.hits[0].pairs["fp32"][0]
+    assert int(best.image) == cosines.argmax()
+    assert best.score == pytest.approx(cosines.max(), abs=1e-5)
+    assert decode_details(encode_details(details)) == details
 
 
 def test_an_image_that_breaks_meanwhile_is_named(

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from tiny_artifacts import build_artifact
 
-from rsq.encoder import CPU_PROVIDER
 from rsq.errors import EnvironmentFault, GateRefused
+from rsq.providers import CPU_PROVIDER
 from rsq_server.build.artifact import MANIFEST_NAME, BuiltArtifact
 from rsq_server.build.profile import profile_artifact
 

@@ -8,6 +8,7 @@ import pytest
 from tiny_artifacts import build_artifact, build_version, profile
 
 from rsq.records import ArtifactEvaluation, PairEvaluation, VersionRow
+from rsq_server.gates import Gates
 from rsq_server.report import version_table_rows, version_to_json
 
 METRICS = {
@@ -74,6 +75,26 @@ def test_the_table_shows_the_publishers_numbers_of_the_json(version: VersionRow)
     assert row["recall@1/5/10 change"] == "-0.1% +0.0% +0.2%"
     # What nodes measured belongs to other machines, and is in the JSON.
     assert not [title for title in row if "32" in title]
+
+
+def test_verdicts_are_those_of_the_gates_that_are_given(version: VersionRow) -> None:
+    strict = Gates(min_top1=0.98)
+    row = version_table_rows(version, strict)[1]
+    assert row["verdict"] == "refused: top-1 match 97.70%, asked for 98.00%"
+    reference, artifact = version_to_json(version, strict)["artifacts"]
+    assert (reference["verdict"], reference["verdict_reason"]) == ("reference", "")
+    assert artifact["verdict"] == row["verdict"]
+    assert artifact["verdict_reason"] == "top-1 match 97.70%, asked for 98.00%"
+
+
+def test_an_artifact_for_a_provider_that_was_not_there_says_so(version: VersionRow) -> None:
+    providers = ("CPUExecutionProvider", "CUDAExecutionProvider")
+    row = dataclasses.replace(version.artifacts[1], providers=providers)
+    mixed = dataclasses.replace(version, artifacts=(version.artifacts[0], row))
+    assert version_table_rows(mixed)[1]["verdict"] == "unmeasured"
+    found = version_to_json(mixed)["artifacts"][1]
+    assert found["verdict"] == "unmeasured"
+    assert found["verdict_reason"] == "not measured on CUDAExecutionProvider"
 
 
 def test_an_artifact_that_was_never_measured_has_empty_cells(version: VersionRow) -> None:
