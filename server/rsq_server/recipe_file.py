@@ -54,7 +54,7 @@ def _build(variant: str, options: Any, known: dict[str, Recipe], path: Path) -> 
     if variant in RECIPES:
         raise BadInput(f"{where} has the name of one of rsq's own; choose another.")
     base = options.get("base")
-    if base not in known:
+    if not isinstance(base, str) or base not in known:
         raise BadInput(f"{where} needs a base, one of {', '.join(known)}.")
     allowed = OPTIONS[known[base].activations] | {"description"}
     changes: dict[str, Any] = {}

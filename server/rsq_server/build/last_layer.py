@@ -18,7 +18,8 @@ from rsq_server.build.linears import Linear, find_sites
 
 # Of the calibration items, the share that judges and is not learned from.
 HELD_OUT = 0.25
-# lambda as a share of the mean of h'h's diagonal; the best of these on the held-out items is taken.
+LEAST_GAIN = 1e-8  # in cosine; below it is rounding
+# Lambda as a share of the mean of h'h's diagonal; the best of these on the held-out items is taken.
 RIDGE_STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
 
 
@@ -74,11 +75,12 @@ def fit_last_layer(
         damped = moment + np.eye(len(moment)) * strength * np.diag(moment).mean()
         change = np.linalg.solve(damped, target)
         agreement = _mean_cosine(outputs[judged] + rows[judged] @ change, expected[judged])
-        if agreement > after:
+        if agreement > after + LEAST_GAIN:
             best, after = change, agreement
     return Fit(layer, best[:-1].astype(np.float32), best[-1].astype(np.float32), before, after)
 
 
 def _mean_cosine(left: NDArray[np.floating], right: NDArray[np.floating]) -> float:
+    left, right = left.astype(np.float64), right.astype(np.float64)
     norms = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
     return float(((left * right).sum(axis=1) / norms).mean())

@@ -57,10 +57,11 @@ def _is_patchwise(node: ir.Node) -> bool:
     kernel = weight.const_value.numpy().shape[2:]
     strides = _integers(node, "strides", [1, 1])
     pads = _integers(node, "pads", [0, 0, 0, 0])
-    group = node.attributes.get("group")
+    group, padding = node.attributes.get("group"), node.attributes.get("auto_pad")
     return (
         strides == list(kernel)
         and not any(pads)
+        and (padding is None or padding.as_string() in ("NOTSET", "VALID"))
         and (group is None or group.as_int() == 1)
         and _integers(node, "dilations", [1, 1]) == [1, 1]
     )
