@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -72,11 +72,11 @@ def torch_run(module: torch.nn.Module) -> Run:
     return run
 
 
-def time_alone(runs: dict[str, Run], row: NDArray[Any]) -> dict[str, Any]:
+def time_alone(runs: dict[str, Run], row: NDArray[Any], *, rounds: int = ROUNDS) -> dict[str, Any]:
     """CPU and wall milliseconds of one item, interleaved; medians and quartiles."""
     cpu: dict[str, list[float]] = {name: [] for name in runs}
     wall: dict[str, list[float]] = {name: [] for name in runs}
-    for turn in range(WARM + ROUNDS):
+    for turn in range(WARM + rounds):
         for name, run in runs.items():
             begun_cpu, begun = time.process_time(), time.perf_counter()
             run(row)
@@ -96,7 +96,7 @@ def time_alone(runs: dict[str, Run], row: NDArray[Any]) -> dict[str, Any]:
 
 
 def measure_throughput(
-    make: dict[str, Callable[[int], Run]], row: NDArray[Any], rounds: int
+    make: Mapping[str, Callable[[int], Run]], row: NDArray[Any], rounds: int
 ) -> dict[str, Any]:
     """Items a second at each split of workers and threads, engines and splits interleaved."""
     found: dict[str, dict[str, list[float]]] = {}
@@ -151,17 +151,20 @@ def profile_operators(folder: Path, tower: Tower, row: NDArray[Any]) -> dict[str
 
 def measure_memory(folder: Path, tower: Tower, row: NDArray[Any]) -> dict[str, int]:
     """Rise of peak and resident memory over a process after its imports, at batch 1."""
+    # A child starts with its parent's peak; writing 5 to clear_refs sets it back.
     script = (
-        "import gc, json, resource, sys, numpy, onnxruntime, psutil\n"
-        "gc.collect(); own = psutil.Process(); before = own.memory_info().rss\n"
+        "import gc, json, re, sys, numpy, onnxruntime\n"
+        "def read(name):\n"
+        "    text = open('/proc/self/status').read()\n"
+        "    return 1024 * int(re.search(name + r':\\s+(\\d+)', text)[1])\n"
+        "row = numpy.load(sys.argv[2]); gc.collect()\n"
+        "open('/proc/self/clear_refs', 'w').write('5'); before = read('VmRSS')\n"
         "options = onnxruntime.SessionOptions(); options.intra_op_num_threads = 2\n"
         "options.log_severity_level = 3\n"
         "session = onnxruntime.InferenceSession(sys.argv[1], options,"
         " providers=['CPUExecutionProvider'])\n"
-        "row = numpy.load(sys.argv[2])\n"
         "for _ in range(3): session.run(None, {session.get_inputs()[0].name: row})\n"
-        "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before\n"
-        "print(json.dumps({'peak': peak, 'steady': own.memory_info().rss - before}))\n"
+        "print(json.dumps({'peak': read('VmHWM') - before, 'steady': read('VmRSS') - before}))\n"
     )
     with tempfile.TemporaryDirectory() as work:
         path = Path(work) / "row.npy"
@@ -253,6 +256,24 @@ def run(checkpoint: Path, work: Path, openvino: str | None, rounds: int) -> dict
     return result
 
 
+def update_memory(folder: Path, out: Path) -> None:
+    """Measures memory again and puts it into the results of an earlier run."""
+    found = json.loads(out.read_text())
+    towers = export_base(folder / "checkpoint", folder / "work")
+    towers.build(VARIANTS)
+    for tower in TOWERS:
+        row = towers.test_inputs(tower, 1)
+        memory = {
+            name: measure_memory(towers.folder(tower, name), tower, row)
+            for name in ("export", *VARIANTS)
+        }
+        memory = {"fp32": memory.pop("export"), **memory}
+        peaks = {name: one["peak"] / memory["fp32"]["peak"] for name, one in memory.items()}
+        found[tower] |= {"memory_bytes": memory, "peak_ratio": peaks}
+        print(tower, {name: f"{ratio:.1%}" for name, ratio in peaks.items()})
+    out.write_text(json.dumps(found, indent=2) + "\n")
+
+
 def _print_tower(tower: str, found: dict[str, Any]) -> None:
     print(f"{tower}: batch 1; CPU ms with 1 thread; items/s at the best split of 2 cores")
     for name, times in found["one_thread"].items():
@@ -274,10 +295,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--openvino-python", help="interpreter with the package openvino")
     parser.add_argument("--rounds", type=int, default=5, help="of each throughput measurement")
+    parser.add_argument("--memory", action="store_true", help="measure memory alone, into OUT")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "bench/results/quantization.json")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         make_checkpoint(Path(name) / "checkpoint")
+        if options.memory:
+            update_memory(Path(name), options.out)
+            return
         found = run(
             Path(name) / "checkpoint",
             Path(name) / "work",

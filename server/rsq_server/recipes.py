@@ -268,8 +268,8 @@ RECIPES: dict[str, Recipe] = {
         ),
         Recipe(
             "int8-static-s8",
-            "symmetric QDQ with constant scales, for TensorRT",
-            (TENSORRT_PROVIDER,),
+            "symmetric QDQ with constant scales, for TensorRT and OpenVINO",
+            (TENSORRT_PROVIDER, OPENVINO_PROVIDER),
             "static-s8",
         ),
         Recipe(

@@ -25,6 +25,7 @@ from rsq_server.build.load import load_encoder
 from rsq_server.datasets.generated import generated_set
 from rsq_server.gates import judge
 from rsq_server.progress import SilentProgress
+from rsq_server.recipes import RECIPES, find_recipes
 
 # By (tower, variant).
 Artifacts = dict[tuple[str, str], BuiltArtifact]
@@ -37,8 +38,10 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
     encoder = load_encoder(checkpoint, work_folder=work)
     export_towers(encoder, work, SilentProgress())
     facts = read_facts(encoder, "c" * 64, work)
-    built = build_artifacts(["fp32", "int8"], facts, work, SilentProgress())
-    return {(artifact.tower, artifact.variant): artifact for artifact in built}
+    recipes = find_recipes(["fp32", "int8"], RECIPES)
+    calibration = generated_set("calibration", per_class=2)
+    built = build_artifacts(recipes, facts, calibration, work, SilentProgress())
+    return {(artifact.tower, artifact.variant): artifact for artifact in built.artifacts}
 
 
 @pytest.fixture

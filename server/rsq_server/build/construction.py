@@ -104,60 +104,57 @@ def build_artifacts(
     rows: dict[Tower, CalibrationRows] = {}
     if any(recipe.calibrates for recipe in recipes):
         preparer = CheckpointPreparer(facts.image, facts.text, work / _TOKENIZER)
-        exports = {tower: _export_folder(work, tower) for tower in TOWERS}
+        exports: dict[Tower, Path] = {tower: _export_folder(work, tower) for tower in TOWERS}
         rows = read_calibration(calibration, preparer, exports)
     artifacts: list[BuiltArtifact] = []
     refusals: dict[str, str] = {}
     searches: dict[Tower, SearchResult] = {}
-    done, total = 0, len(TOWERS) * len(recipes)
-    for tower in TOWERS:
-        builder = TowerBuilder(
-            tower,
-            _export_folder(work, tower),
-            image_size=(facts.image.height, facts.image.width),
-            calibration=rows.get(tower),
-            journal_folder=_journal_folder(journals, facts, rows.get(tower)),
-        )
-        reference: ProbeReference | None = None
-        for recipe in recipes:
-            name = f"{tower} {recipe.variant}"
-            progress.advance(done, total, name)
-            done += 1
-            folder = _variant_folder(work, tower, recipe)
-            try:
-                if recipe.activations == "torch":
-                    assert programs is not None
-                    spec = programs[name]
-                else:
+    steps = [(tower, recipe) for tower in TOWERS for recipe in recipes]
+    for done, (tower, recipe) in enumerate(steps):
+        name = f"{tower} {recipe.variant}"
 
-                    def advance(step: int, steps: int, name: str = name, done: int = done) -> None:
-                        progress.advance(done - 1, total, f"{name}, {step} of {steps}")
+        def advance(step: int, count: int, done: int = done, name: str = name) -> None:
+            progress.advance(done, len(steps), f"{name}, {step} of {count}")
 
-                    built = builder.build(recipe, folder, advance)
-                    spec = built.spec
-                    if built.search is not None:
-                        searches[tower] = built.search
-                if tower == "text":
-                    shutil.copyfile(work / _TOKENIZER, folder / _TOKENIZER)
-                digest = rows[tower].digest if recipe.calibrates else None
-                artifact, reference = assemble_artifact(
-                    folder,
-                    tower,
-                    recipe.variant,
-                    recipe=spec,
-                    batch_invariant=recipe.batch_invariant,
-                    facts=_with_calibration(facts, digest),
-                    reference=reference,
-                    format=TORCH_FORMAT if recipe.activations == "torch" else ONNX_FORMAT,
-                )
-            except GateRefused as e:
-                if recipe.variant == REFERENCE_VARIANT:
-                    raise
-                refusals[name] = " ".join([e.message, *_list_trials(e)])
-                continue
+        progress.advance(done, len(steps), name)
+        if recipe.variant == REFERENCE_VARIANT:
+            builder = TowerBuilder(
+                tower,
+                _export_folder(work, tower),
+                image_size=(facts.image.height, facts.image.width),
+                calibration=rows.get(tower),
+                journal_folder=_journal_folder(journals, facts, rows.get(tower)),
+            )
+            reference: ProbeReference | None = None
+        folder = _variant_folder(work, tower, recipe)
+        try:
+            if recipe.activations == "torch":
+                spec = (programs or {})[name]
+            else:
+                built = builder.build(recipe, folder, advance)
+                spec = built.spec
+                if built.search is not None:
+                    searches[tower] = built.search
+            if tower == "text":
+                shutil.copyfile(work / _TOKENIZER, folder / _TOKENIZER)
+            digest = rows[tower].digest if recipe.calibrates else None
+            artifact, reference = assemble_artifact(
+                folder,
+                tower,
+                recipe.variant,
+                recipe=spec,
+                batch_invariant=recipe.batch_invariant,
+                facts=_with_calibration(facts, digest),
+                reference=reference,
+                format=TORCH_FORMAT if recipe.activations == "torch" else ONNX_FORMAT,
+            )
+        except GateRefused as e:
+            if recipe.variant == REFERENCE_VARIANT:
+                raise
+            refusals[name] = " ".join([e.message, *_list_trials(e)])
+        else:
             artifacts.append(artifact)
-    sensitivities, trials = describe_search(searches)
-    return Construction(artifacts, refusals, sensitivities, trials)
+    return Construction(artifacts, refusals, *describe_search(searches))
 
 
 def reference_recipe() -> Recipe:

@@ -70,7 +70,9 @@ def _summarize(version: VersionRow, tower: Tower) -> TowerSummary | None:
     rows = [
         row
         for row in version.artifacts
-        if row.tower == tower and row.variant != REFERENCE and not verdicts[row.id].is_refused
+        if row.tower == tower and row.variant != REFERENCE
+        # What must run one item at a time is for comparison.
+        if row.batch_invariant and not verdicts[row.id].is_refused
     ]
     if not rows:
         return None
