@@ -37,17 +37,19 @@ class BaseTowers:
     def folder(self, tower: Tower, variant: str) -> Path:
         return self.work / f"{tower}-{variant}"
 
+    def builder(self, tower: Tower) -> TowerBuilder:
+        return TowerBuilder(
+            tower,
+            self.work / f"{tower}-export",
+            image_size=(self.facts.image.height, self.facts.image.width),
+            calibration=self.rows[tower],
+            journal_folder=None,
+        )
+
     def build(self, variants: list[str]) -> None:
         """Each of `variants` of both towers; FP32 is the export itself."""
-        size = (self.facts.image.height, self.facts.image.width)
         for tower in TOWERS:
-            builder = TowerBuilder(
-                tower,
-                self.work / f"{tower}-export",
-                image_size=size,
-                calibration=self.rows[tower],
-                journal_folder=None,
-            )
+            builder = self.builder(tower)
             for variant in variants:
                 builder.build(RECIPES[variant], self.folder(tower, variant))
 
