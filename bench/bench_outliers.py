@@ -30,7 +30,8 @@ from rsq_server.build.workers import available_workers
 from rsq_server.recipes import RECIPES, Recipe
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-INPUTS, QUICK_INPUTS = 256, 32
+INPUTS, QUICK_INPUTS = 256, 16
+LAYERS, QUICK_LAYERS = 12, 2
 TARGET = 0.999  # mean cosine of the text tower, by int8 or int8-mixed
 
 _INT8 = RECIPES["int8"]
@@ -85,7 +86,7 @@ def _mean_between(vectors: NDArray[np.float32]) -> float:
 
 
 def run(
-    work: Path, chosen: Sequence[Tower], inputs: int, names: Sequence[str], layers: int | None
+    work: Path, chosen: Sequence[Tower], inputs: int, names: Sequence[str], layers: int
 ) -> dict[str, Any]:
     make_checkpoint(work / "checkpoint", outliers=True, layers=layers)
     towers = export_base(work / "checkpoint", work / "work")
@@ -94,7 +95,7 @@ def run(
         "cores": os.cpu_count(),
         "threads": f"{available_workers()} workers of 1",
         "inputs": inputs,
-        "layers": layers or 12,
+        "layers": layers,
         "target": TARGET,
     }
     for tower in chosen:
@@ -109,18 +110,17 @@ def main() -> None:
     parser.add_argument("--towers", default=",".join(reversed(TOWERS)))
     parser.add_argument("--steps", default=",".join(STEPS))
     parser.add_argument(
-        "--quick", action="store_true", help="the text tower, few inputs, without the search"
+        "--quick", action="store_true", help="two blocks of text and few inputs; writes nothing"
     )
     parser.add_argument("--out", type=Path, default=REPOSITORY / "bench/results/outliers.json")
     options = parser.parse_args()
     towers = [tower for tower in reversed(TOWERS) if tower in options.towers.split(",")]
     names = [name for name in STEPS if name in options.steps.split(",")]
-    inputs = INPUTS
+    inputs, layers = INPUTS, LAYERS
     if options.quick:
-        towers, inputs = ["text"], QUICK_INPUTS
-        names = [name for name in names if STEPS[name].search is None]
+        towers, inputs, layers = ["text"], QUICK_INPUTS, QUICK_LAYERS
     with tempfile.TemporaryDirectory() as work:
-        found = run(Path(work), towers, inputs, names, layers=None)
+        found = run(Path(work), towers, inputs, names, layers)
     if options.quick:
         return
     if "text" in found:

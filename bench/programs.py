@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 COMMANDS = Path(sys.executable).parent
-TIMEOUT_SECONDS = 600
+TIMEOUT_SECONDS = 1800
 
 
 def free_port() -> int:

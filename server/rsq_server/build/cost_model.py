@@ -1,8 +1,9 @@
 """What a site costs on a CPU at each precision: a model, so that choices don't hang on timings.
 
 A site's time is the sum of its products, of the passes over its activations and outputs, and of the
-operators' own overhead. The rates were fitted with bench/bench_operators.py to SigLIP-base on one
-thread of a Zen 5 core with AVX-512 VNNI (bench/results/operators.json); only their ratios matter.
+operators' own overhead. The rates were fitted by hand to the operators' times of SigLIP-base and
+rsq-siglip-small on one thread of a core with AVX-512 VNNI (bench/bench_quantization.py measures
+them); only their ratios matter.
 """
 
 from __future__ import annotations
