@@ -123,16 +123,17 @@ def measure_throughput(
 
 
 def _count_for(runs: list[Run], row: NDArray[Any], seconds: float) -> float:
-    def work(run: Run) -> int:
+    def work(run: Run) -> float:
         run(row)
-        count, until = 0, time.perf_counter() + seconds
-        while time.perf_counter() < until:
+        count, begun = 0, time.perf_counter()
+        while time.perf_counter() < begun + seconds:
             run(row)
             count += 1
-        return count
+        # The last item ends after the window: by the time that passed, not by the window's length.
+        return count / (time.perf_counter() - begun)
 
     with ThreadPoolExecutor(len(runs)) as pool:
-        return sum(pool.map(work, runs)) / seconds
+        return sum(pool.map(work, runs))
 
 
 def profile_operators(folder: Path, tower: Tower, row: NDArray[Any]) -> dict[str, float]:
