@@ -18,7 +18,6 @@ from programs import Programs
 from rsq.manifest import TOWERS, Tower, decode_manifest
 from rsq_server.app import open_stores
 from rsq_server.config import ServerConfig
-from rsq_server.recipes import RECIPES
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHOWN = (
@@ -72,7 +71,7 @@ def _time(home: Path, published: dict[str, Any], tower: Tower) -> dict[str, Any]
     with tempfile.TemporaryDirectory() as name, open_stores(config) as stores:
         runs = {}
         for artifact in published["artifacts"]:
-            if artifact["tower"] != tower or RECIPES[artifact["variant"]].activations == "torch":
+            if artifact["tower"] != tower or artifact["variant"] == "int8-torch":
                 continue
             folder = Path(name) / artifact["variant"]
             folder.mkdir()
@@ -98,9 +97,9 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         found = run(Path(name), options.variants)
-    base = found["rows"]["int8"]["cpu_ms"]
+    base = found["rows"].get("int8", {}).get("cpu_ms", {})
     for variant, row in found["rows"].items():
-        cost = [f"{row['cpu_ms'][t] / base[t]:.2f}" for t in TOWERS if t in row["cpu_ms"]]
+        cost = [f"{row['cpu_ms'][t] / base[t]:.2f}" for t in TOWERS if t in row["cpu_ms"] and t in base]
         print(
             f"{variant:24s} top-1 {row['top1_match']:.2%} "
             f"[{row['top1_match_low']:.2%}, {row['top1_match_high']:.2%}] "

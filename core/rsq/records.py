@@ -76,7 +76,11 @@ class ArtifactRow:
 
 @dataclass(frozen=True)
 class VersionRow:
-    """One immutable version with everything recorded about its artifacts."""
+    """One immutable version with everything recorded about its artifacts.
+
+    `details_digest` is of the blob with what its report shows. `deprecated` says why the version is
+    advised against. Since `deleted_at` its files may be gone; what was recorded stays.
+    """
 
     model: str
     version: int
@@ -88,6 +92,10 @@ class VersionRow:
     artifacts: tuple[ArtifactRow, ...]
     pairs: tuple[PairEvaluation, ...] = ()
     aliases: tuple[str, ...] = ()
+    source_digest: str = ""
+    details_digest: str | None = None
+    deprecated: str | None = None
+    deleted_at: str | None = None  # RFC 3339, UTC
 
     def artifact(self, tower: Tower, variant: str) -> ArtifactRow | None:
         for row in self.artifacts:
@@ -102,6 +110,17 @@ class ModelRow:
     versions: int
     newest: int
     aliases: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AliasEvent:
+    """One move of an alias. `version` is None where it was removed."""
+
+    model: str
+    alias: str
+    version: int | None
+    at: str  # RFC 3339, UTC
+    by: str
 
 
 @dataclass(frozen=True)

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from rsq.records import AliasEvent
 from rsq_registry import tables
 from rsq_registry.columns import format_time
-
-
-@dataclass(frozen=True)
-class AliasEvent:
-    """One move of an alias. `version` is None where it was removed."""
-
-    model: str
-    alias: str
-    version: int | None
-    at: str  # RFC 3339, UTC
-    by: str
 
 
 def current_aliases(session: Session, model_id: int | None = None) -> dict[int, dict[str, int]]:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from rsq.digest import require_digest
 from rsq.errors import IntegrityError, NotFound
 from rsq.manifest import Manifest, artifact_id
-from rsq.records import ModelRow, NodeReport, NodeRow, Profile, VersionRow
+from rsq.records import AliasEvent, ModelRow, NodeReport, NodeRow, Profile, VersionRow
 from rsq.reference import parse_reference, require_alias, require_model_name
 from rsq_registry import aliases, artifacts, models, nodes, profiles, versions
 from rsq_registry.blobs import Blobs
@@ -100,7 +100,7 @@ class Catalogue:
             lambda session: versions.move_alias(session, model, alias, number, by=by, at=at),
         )
 
-    def alias_history(self, model: str) -> list[aliases.AliasEvent]:
+    def alias_history(self, model: str) -> list[AliasEvent]:
         """Every move of every alias of the model, oldest first. Raises BadInput, NotFound."""
         return read(
             self._engine,

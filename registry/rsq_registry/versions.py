@@ -96,6 +96,8 @@ def describe_version(session: Session, name: str, number: int) -> VersionRow:
         artifacts=artifacts.describe_artifacts(session, version.artifacts),
         pairs=evaluations.newest_pairs(session, [artifact.id for artifact in version.artifacts]),
         aliases=tuple(alias for alias, target in current.items() if target == number),
+        source_digest=version.source_digest,
+        details_digest=version.details_digest,
     )
 
 

@@ -49,12 +49,12 @@ OPTIONS: dict[str, frozenset[str]] = {
 
 @dataclass(frozen=True)
 class Search:
-    """For which blocks stay at higher precision, so that on the calibration set the first hit is
+    """For which layers stay at higher precision, so that on the calibration set the first hit is
     FP32's for at least `floor` of the queries of a pair, at the least cost; at most `trials`
     assignments are measured for each tower."""
 
-    floor: float = 0.99
-    trials: int = 12
+    floor: float = 0.993
+    trials: int = 24
     seed: int = 0
 
 
@@ -184,7 +184,7 @@ RECIPES: dict[str, Recipe] = {
         ),
         Recipe(
             "int8-mixed",
-            "as int8, with the blocks at higher precision that a search finds the floor needs",
+            "as int8, with the layers at higher precision that a search finds the floor needs",
             (CPU_PROVIDER,),
             "token",
             smoothing=None,

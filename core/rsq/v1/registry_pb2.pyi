@@ -58,7 +58,7 @@ class GetVersionResponse(_message.Message):
     def __init__(self, version: _Optional[_Union[Version, _Mapping]] = ...) -> None: ...
 
 class Version(_message.Message):
-    __slots__ = ("model", "version", "space_id", "dimension", "created_at", "licence", "source", "artifacts", "pairs", "aliases")
+    __slots__ = ("model", "version", "space_id", "dimension", "created_at", "licence", "source", "artifacts", "pairs", "aliases", "source_digest", "details_digest", "deprecated", "deleted_at")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     SPACE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -69,6 +69,10 @@ class Version(_message.Message):
     ARTIFACTS_FIELD_NUMBER: _ClassVar[int]
     PAIRS_FIELD_NUMBER: _ClassVar[int]
     ALIASES_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    DETAILS_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    DEPRECATED_FIELD_NUMBER: _ClassVar[int]
+    DELETED_AT_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: int
     space_id: str
@@ -79,7 +83,11 @@ class Version(_message.Message):
     artifacts: _containers.RepeatedCompositeFieldContainer[Artifact]
     pairs: _containers.RepeatedCompositeFieldContainer[PairEvaluation]
     aliases: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., space_id: _Optional[str] = ..., dimension: _Optional[int] = ..., created_at: _Optional[str] = ..., licence: _Optional[str] = ..., source: _Optional[str] = ..., artifacts: _Optional[_Iterable[_Union[Artifact, _Mapping]]] = ..., pairs: _Optional[_Iterable[_Union[PairEvaluation, _Mapping]]] = ..., aliases: _Optional[_Iterable[str]] = ...) -> None: ...
+    source_digest: str
+    details_digest: str
+    deprecated: str
+    deleted_at: str
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., space_id: _Optional[str] = ..., dimension: _Optional[int] = ..., created_at: _Optional[str] = ..., licence: _Optional[str] = ..., source: _Optional[str] = ..., artifacts: _Optional[_Iterable[_Union[Artifact, _Mapping]]] = ..., pairs: _Optional[_Iterable[_Union[PairEvaluation, _Mapping]]] = ..., aliases: _Optional[_Iterable[str]] = ..., source_digest: _Optional[str] = ..., details_digest: _Optional[str] = ..., deprecated: _Optional[str] = ..., deleted_at: _Optional[str] = ...) -> None: ...
 
 class Artifact(_message.Message):
     __slots__ = ("id", "tower", "variant", "size_bytes", "providers", "batch_invariant", "evaluation", "profiles")
@@ -213,6 +221,70 @@ class SetAliasResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class RemoveAliasRequest(_message.Message):
+    __slots__ = ("model", "alias")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    ALIAS_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    alias: str
+    def __init__(self, model: _Optional[str] = ..., alias: _Optional[str] = ...) -> None: ...
+
+class RemoveAliasResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListAliasEventsRequest(_message.Message):
+    __slots__ = ("model",)
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    def __init__(self, model: _Optional[str] = ...) -> None: ...
+
+class ListAliasEventsResponse(_message.Message):
+    __slots__ = ("events",)
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[AliasEvent]
+    def __init__(self, events: _Optional[_Iterable[_Union[AliasEvent, _Mapping]]] = ...) -> None: ...
+
+class AliasEvent(_message.Message):
+    __slots__ = ("model", "alias", "version", "at", "by")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    ALIAS_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    alias: str
+    version: int
+    at: str
+    by: str
+    def __init__(self, model: _Optional[str] = ..., alias: _Optional[str] = ..., version: _Optional[int] = ..., at: _Optional[str] = ..., by: _Optional[str] = ...) -> None: ...
+
+class DeprecateVersionRequest(_message.Message):
+    __slots__ = ("model", "version", "reason")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: int
+    reason: str
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class DeprecateVersionResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class DeleteVersionRequest(_message.Message):
+    __slots__ = ("model", "version")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: int
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
+
+class DeleteVersionResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class ReportNodeRequest(_message.Message):
     __slots__ = ("report",)
     REPORT_FIELD_NUMBER: _ClassVar[int]
@@ -264,3 +336,61 @@ class Node(_message.Message):
     report: NodeReport
     seen_at: str
     def __init__(self, report: _Optional[_Union[NodeReport, _Mapping]] = ..., seen_at: _Optional[str] = ...) -> None: ...
+
+class FindMissingRequest(_message.Message):
+    __slots__ = ("digests",)
+    DIGESTS_FIELD_NUMBER: _ClassVar[int]
+    digests: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, digests: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class FindMissingResponse(_message.Message):
+    __slots__ = ("digests",)
+    DIGESTS_FIELD_NUMBER: _ClassVar[int]
+    digests: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, digests: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class GetUploadRequest(_message.Message):
+    __slots__ = ("digest",)
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    digest: str
+    def __init__(self, digest: _Optional[str] = ...) -> None: ...
+
+class GetUploadResponse(_message.Message):
+    __slots__ = ("held_bytes",)
+    HELD_BYTES_FIELD_NUMBER: _ClassVar[int]
+    held_bytes: int
+    def __init__(self, held_bytes: _Optional[int] = ...) -> None: ...
+
+class WriteBlobRequest(_message.Message):
+    __slots__ = ("digest", "size_bytes", "offset", "data")
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    digest: str
+    size_bytes: int
+    offset: int
+    data: bytes
+    def __init__(self, digest: _Optional[str] = ..., size_bytes: _Optional[int] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class WriteBlobResponse(_message.Message):
+    __slots__ = ("held_bytes", "complete")
+    HELD_BYTES_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    held_bytes: int
+    complete: bool
+    def __init__(self, held_bytes: _Optional[int] = ..., complete: bool = ...) -> None: ...
+
+class AddVersionRequest(_message.Message):
+    __slots__ = ("record", "alias")
+    RECORD_FIELD_NUMBER: _ClassVar[int]
+    ALIAS_FIELD_NUMBER: _ClassVar[int]
+    record: bytes
+    alias: str
+    def __init__(self, record: _Optional[bytes] = ..., alias: _Optional[str] = ...) -> None: ...
+
+class AddVersionResponse(_message.Message):
+    __slots__ = ("version",)
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    version: Version
+    def __init__(self, version: _Optional[_Union[Version, _Mapping]] = ...) -> None: ...

@@ -59,6 +59,26 @@ class RegistryStub(object):
                 request_serializer=rsq_dot_v1_dot_registry__pb2.SetAliasRequest.SerializeToString,
                 response_deserializer=rsq_dot_v1_dot_registry__pb2.SetAliasResponse.FromString,
                 _registered_method=True)
+        self.RemoveAlias = channel.unary_unary(
+                '/rsq.v1.Registry/RemoveAlias',
+                request_serializer=rsq_dot_v1_dot_registry__pb2.RemoveAliasRequest.SerializeToString,
+                response_deserializer=rsq_dot_v1_dot_registry__pb2.RemoveAliasResponse.FromString,
+                _registered_method=True)
+        self.ListAliasEvents = channel.unary_unary(
+                '/rsq.v1.Registry/ListAliasEvents',
+                request_serializer=rsq_dot_v1_dot_registry__pb2.ListAliasEventsRequest.SerializeToString,
+                response_deserializer=rsq_dot_v1_dot_registry__pb2.ListAliasEventsResponse.FromString,
+                _registered_method=True)
+        self.DeprecateVersion = channel.unary_unary(
+                '/rsq.v1.Registry/DeprecateVersion',
+                request_serializer=rsq_dot_v1_dot_registry__pb2.DeprecateVersionRequest.SerializeToString,
+                response_deserializer=rsq_dot_v1_dot_registry__pb2.DeprecateVersionResponse.FromString,
+                _registered_method=True)
+        self.DeleteVersion = channel.unary_unary(
+                '/rsq.v1.Registry/DeleteVersion',
+                request_serializer=rsq_dot_v1_dot_registry__pb2.DeleteVersionRequest.SerializeToString,
+                response_deserializer=rsq_dot_v1_dot_registry__pb2.DeleteVersionResponse.FromString,
+                _registered_method=True)
         self.ReportNode = channel.unary_unary(
                 '/rsq.v1.Registry/ReportNode',
                 request_serializer=rsq_dot_v1_dot_registry__pb2.ReportNodeRequest.SerializeToString,
@@ -106,6 +126,34 @@ class RegistryServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RemoveAlias(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAliasEvents(self, request, context):
+        """Every move of every alias of a model, oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeprecateVersion(self, request, context):
+        """Advises against a version; nodes may still pull it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteVersion(self, request, context):
+        """Gives up a version's files. Its number, measurements and history stay. Refused while an alias
+        points at it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReportNode(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -145,6 +193,26 @@ def add_RegistryServicer_to_server(servicer, server):
                     servicer.SetAlias,
                     request_deserializer=rsq_dot_v1_dot_registry__pb2.SetAliasRequest.FromString,
                     response_serializer=rsq_dot_v1_dot_registry__pb2.SetAliasResponse.SerializeToString,
+            ),
+            'RemoveAlias': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveAlias,
+                    request_deserializer=rsq_dot_v1_dot_registry__pb2.RemoveAliasRequest.FromString,
+                    response_serializer=rsq_dot_v1_dot_registry__pb2.RemoveAliasResponse.SerializeToString,
+            ),
+            'ListAliasEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAliasEvents,
+                    request_deserializer=rsq_dot_v1_dot_registry__pb2.ListAliasEventsRequest.FromString,
+                    response_serializer=rsq_dot_v1_dot_registry__pb2.ListAliasEventsResponse.SerializeToString,
+            ),
+            'DeprecateVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeprecateVersion,
+                    request_deserializer=rsq_dot_v1_dot_registry__pb2.DeprecateVersionRequest.FromString,
+                    response_serializer=rsq_dot_v1_dot_registry__pb2.DeprecateVersionResponse.SerializeToString,
+            ),
+            'DeleteVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteVersion,
+                    request_deserializer=rsq_dot_v1_dot_registry__pb2.DeleteVersionRequest.FromString,
+                    response_serializer=rsq_dot_v1_dot_registry__pb2.DeleteVersionResponse.SerializeToString,
             ),
             'ReportNode': grpc.unary_unary_rpc_method_handler(
                     servicer.ReportNode,
@@ -303,6 +371,114 @@ class Registry(object):
             _registered_method=True)
 
     @staticmethod
+    def RemoveAlias(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rsq.v1.Registry/RemoveAlias',
+            rsq_dot_v1_dot_registry__pb2.RemoveAliasRequest.SerializeToString,
+            rsq_dot_v1_dot_registry__pb2.RemoveAliasResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAliasEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rsq.v1.Registry/ListAliasEvents',
+            rsq_dot_v1_dot_registry__pb2.ListAliasEventsRequest.SerializeToString,
+            rsq_dot_v1_dot_registry__pb2.ListAliasEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeprecateVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rsq.v1.Registry/DeprecateVersion',
+            rsq_dot_v1_dot_registry__pb2.DeprecateVersionRequest.SerializeToString,
+            rsq_dot_v1_dot_registry__pb2.DeprecateVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rsq.v1.Registry/DeleteVersion',
+            rsq_dot_v1_dot_registry__pb2.DeleteVersionRequest.SerializeToString,
+            rsq_dot_v1_dot_registry__pb2.DeleteVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ReportNode(request,
             target,
             options=(),
@@ -346,6 +522,215 @@ class Registry(object):
             '/rsq.v1.Registry/ListNodes',
             rsq_dot_v1_dot_registry__pb2.ListNodesRequest.SerializeToString,
             rsq_dot_v1_dot_registry__pb2.ListNodesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class PublishingStub(object):
+    """What a publisher on another machine needs: blobs first, then the version that names them.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.FindMissing = channel.unary_unary(
+                '/rsq.v1.Publishing/FindMissing',
+                request_serializer=rsq_dot_v1_dot_registry__pb2.FindMissingRequest.SerializeToString,
+                response_deserializer=rsq_dot_v1_dot_registry__pb2.FindMissingResponse.FromString,
+                _registered_method=True)
+        self.GetUpload = channel.unary_unary(
+                '/rsq.v1.Publishing/GetUpload',
+                request_serializer=rsq_dot_v1_dot_registry__pb2.GetUploadRequest.SerializeToString,
+                response_deserializer=rsq_dot_v1_dot_registry__pb2.GetUploadResponse.FromString,
+                _registered_method=True)
+        self.WriteBlob = channel.stream_unary(
+                '/rsq.v1.Publishing/WriteBlob',
+                request_serializer=rsq_dot_v1_dot_registry__pb2.WriteBlobRequest.SerializeToString,
+                response_deserializer=rsq_dot_v1_dot_registry__pb2.WriteBlobResponse.FromString,
+                _registered_method=True)
+        self.AddVersion = channel.unary_unary(
+                '/rsq.v1.Publishing/AddVersion',
+                request_serializer=rsq_dot_v1_dot_registry__pb2.AddVersionRequest.SerializeToString,
+                response_deserializer=rsq_dot_v1_dot_registry__pb2.AddVersionResponse.FromString,
+                _registered_method=True)
+
+
+class PublishingServicer(object):
+    """What a publisher on another machine needs: blobs first, then the version that names them.
+    """
+
+    def FindMissing(self, request, context):
+        """Which blobs the server lacks. What it has stays there for a day, so that the version may name it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetUpload(self, request, context):
+        """How much of a blob the server holds already.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WriteBlob(self, request_iterator, context):
+        """Appends at most 16 MiB. The first message names the blob, its size and the offset, which is what
+        the server holds; every message brings at most 256 KiB.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddVersion(self, request, context):
+        """Adds the version in one transaction.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_PublishingServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'FindMissing': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindMissing,
+                    request_deserializer=rsq_dot_v1_dot_registry__pb2.FindMissingRequest.FromString,
+                    response_serializer=rsq_dot_v1_dot_registry__pb2.FindMissingResponse.SerializeToString,
+            ),
+            'GetUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUpload,
+                    request_deserializer=rsq_dot_v1_dot_registry__pb2.GetUploadRequest.FromString,
+                    response_serializer=rsq_dot_v1_dot_registry__pb2.GetUploadResponse.SerializeToString,
+            ),
+            'WriteBlob': grpc.stream_unary_rpc_method_handler(
+                    servicer.WriteBlob,
+                    request_deserializer=rsq_dot_v1_dot_registry__pb2.WriteBlobRequest.FromString,
+                    response_serializer=rsq_dot_v1_dot_registry__pb2.WriteBlobResponse.SerializeToString,
+            ),
+            'AddVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddVersion,
+                    request_deserializer=rsq_dot_v1_dot_registry__pb2.AddVersionRequest.FromString,
+                    response_serializer=rsq_dot_v1_dot_registry__pb2.AddVersionResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'rsq.v1.Publishing', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('rsq.v1.Publishing', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Publishing(object):
+    """What a publisher on another machine needs: blobs first, then the version that names them.
+    """
+
+    @staticmethod
+    def FindMissing(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rsq.v1.Publishing/FindMissing',
+            rsq_dot_v1_dot_registry__pb2.FindMissingRequest.SerializeToString,
+            rsq_dot_v1_dot_registry__pb2.FindMissingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rsq.v1.Publishing/GetUpload',
+            rsq_dot_v1_dot_registry__pb2.GetUploadRequest.SerializeToString,
+            rsq_dot_v1_dot_registry__pb2.GetUploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WriteBlob(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/rsq.v1.Publishing/WriteBlob',
+            rsq_dot_v1_dot_registry__pb2.WriteBlobRequest.SerializeToString,
+            rsq_dot_v1_dot_registry__pb2.WriteBlobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rsq.v1.Publishing/AddVersion',
+            rsq_dot_v1_dot_registry__pb2.AddVersionRequest.SerializeToString,
+            rsq_dot_v1_dot_registry__pb2.AddVersionResponse.FromString,
             options,
             channel_credentials,
             insecure,

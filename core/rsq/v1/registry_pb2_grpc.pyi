@@ -38,6 +38,15 @@ class RegistryStub:
     ReadBlob: _grpc.UnaryStreamMultiCallable[_registry_pb2.ReadBlobRequest, _registry_pb2.ReadBlobResponse]
     """A short, bounded read: at most 16 MiB, in messages of 256 KiB."""
     SetAlias: _grpc.UnaryUnaryMultiCallable[_registry_pb2.SetAliasRequest, _registry_pb2.SetAliasResponse]
+    RemoveAlias: _grpc.UnaryUnaryMultiCallable[_registry_pb2.RemoveAliasRequest, _registry_pb2.RemoveAliasResponse]
+    ListAliasEvents: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListAliasEventsRequest, _registry_pb2.ListAliasEventsResponse]
+    """Every move of every alias of a model, oldest first."""
+    DeprecateVersion: _grpc.UnaryUnaryMultiCallable[_registry_pb2.DeprecateVersionRequest, _registry_pb2.DeprecateVersionResponse]
+    """Advises against a version; nodes may still pull it."""
+    DeleteVersion: _grpc.UnaryUnaryMultiCallable[_registry_pb2.DeleteVersionRequest, _registry_pb2.DeleteVersionResponse]
+    """Gives up a version's files. Its number, measurements and history stay. Refused while an alias
+    points at it.
+    """
     ReportNode: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ReportNodeRequest, _registry_pb2.ReportNodeResponse]
     ListNodes: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListNodesRequest, _registry_pb2.ListNodesResponse]
 
@@ -51,6 +60,15 @@ class RegistryAsyncStub(RegistryStub):
     ReadBlob: _aio.UnaryStreamMultiCallable[_registry_pb2.ReadBlobRequest, _registry_pb2.ReadBlobResponse]  # type: ignore[assignment]
     """A short, bounded read: at most 16 MiB, in messages of 256 KiB."""
     SetAlias: _aio.UnaryUnaryMultiCallable[_registry_pb2.SetAliasRequest, _registry_pb2.SetAliasResponse]  # type: ignore[assignment]
+    RemoveAlias: _aio.UnaryUnaryMultiCallable[_registry_pb2.RemoveAliasRequest, _registry_pb2.RemoveAliasResponse]  # type: ignore[assignment]
+    ListAliasEvents: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListAliasEventsRequest, _registry_pb2.ListAliasEventsResponse]  # type: ignore[assignment]
+    """Every move of every alias of a model, oldest first."""
+    DeprecateVersion: _aio.UnaryUnaryMultiCallable[_registry_pb2.DeprecateVersionRequest, _registry_pb2.DeprecateVersionResponse]  # type: ignore[assignment]
+    """Advises against a version; nodes may still pull it."""
+    DeleteVersion: _aio.UnaryUnaryMultiCallable[_registry_pb2.DeleteVersionRequest, _registry_pb2.DeleteVersionResponse]  # type: ignore[assignment]
+    """Gives up a version's files. Its number, measurements and history stay. Refused while an alias
+    points at it.
+    """
     ReportNode: _aio.UnaryUnaryMultiCallable[_registry_pb2.ReportNodeRequest, _registry_pb2.ReportNodeResponse]  # type: ignore[assignment]
     ListNodes: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListNodesRequest, _registry_pb2.ListNodesResponse]  # type: ignore[assignment]
 
@@ -93,6 +111,39 @@ class RegistryServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_registry_pb2.SetAliasResponse, _abc.Awaitable[_registry_pb2.SetAliasResponse]]: ...
 
     @_abc_1.abstractmethod
+    def RemoveAlias(
+        self,
+        request: _registry_pb2.RemoveAliasRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.RemoveAliasResponse, _abc.Awaitable[_registry_pb2.RemoveAliasResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListAliasEvents(
+        self,
+        request: _registry_pb2.ListAliasEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.ListAliasEventsResponse, _abc.Awaitable[_registry_pb2.ListAliasEventsResponse]]:
+        """Every move of every alias of a model, oldest first."""
+
+    @_abc_1.abstractmethod
+    def DeprecateVersion(
+        self,
+        request: _registry_pb2.DeprecateVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.DeprecateVersionResponse, _abc.Awaitable[_registry_pb2.DeprecateVersionResponse]]:
+        """Advises against a version; nodes may still pull it."""
+
+    @_abc_1.abstractmethod
+    def DeleteVersion(
+        self,
+        request: _registry_pb2.DeleteVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.DeleteVersionResponse, _abc.Awaitable[_registry_pb2.DeleteVersionResponse]]:
+        """Gives up a version's files. Its number, measurements and history stay. Refused while an alias
+        points at it.
+        """
+
+    @_abc_1.abstractmethod
     def ReportNode(
         self,
         request: _registry_pb2.ReportNodeRequest,
@@ -107,3 +158,76 @@ class RegistryServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_registry_pb2.ListNodesResponse, _abc.Awaitable[_registry_pb2.ListNodesResponse]]: ...
 
 def add_RegistryServicer_to_server(servicer: RegistryServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class PublishingStub:
+    """What a publisher on another machine needs: blobs first, then the version that names them."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> PublishingAsyncStub: ...
+    FindMissing: _grpc.UnaryUnaryMultiCallable[_registry_pb2.FindMissingRequest, _registry_pb2.FindMissingResponse]
+    """Which blobs the server lacks. What it has stays there for a day, so that the version may name it."""
+    GetUpload: _grpc.UnaryUnaryMultiCallable[_registry_pb2.GetUploadRequest, _registry_pb2.GetUploadResponse]
+    """How much of a blob the server holds already."""
+    WriteBlob: _grpc.StreamUnaryMultiCallable[_registry_pb2.WriteBlobRequest, _registry_pb2.WriteBlobResponse]
+    """Appends at most 16 MiB. The first message names the blob, its size and the offset, which is what
+    the server holds; every message brings at most 256 KiB.
+    """
+    AddVersion: _grpc.UnaryUnaryMultiCallable[_registry_pb2.AddVersionRequest, _registry_pb2.AddVersionResponse]
+    """Adds the version in one transaction."""
+
+@_typing.type_check_only
+class PublishingAsyncStub(PublishingStub):
+    """What a publisher on another machine needs: blobs first, then the version that names them."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    FindMissing: _aio.UnaryUnaryMultiCallable[_registry_pb2.FindMissingRequest, _registry_pb2.FindMissingResponse]  # type: ignore[assignment]
+    """Which blobs the server lacks. What it has stays there for a day, so that the version may name it."""
+    GetUpload: _aio.UnaryUnaryMultiCallable[_registry_pb2.GetUploadRequest, _registry_pb2.GetUploadResponse]  # type: ignore[assignment]
+    """How much of a blob the server holds already."""
+    WriteBlob: _aio.StreamUnaryMultiCallable[_registry_pb2.WriteBlobRequest, _registry_pb2.WriteBlobResponse]  # type: ignore[assignment]
+    """Appends at most 16 MiB. The first message names the blob, its size and the offset, which is what
+    the server holds; every message brings at most 256 KiB.
+    """
+    AddVersion: _aio.UnaryUnaryMultiCallable[_registry_pb2.AddVersionRequest, _registry_pb2.AddVersionResponse]  # type: ignore[assignment]
+    """Adds the version in one transaction."""
+
+class PublishingServicer(metaclass=_abc_1.ABCMeta):
+    """What a publisher on another machine needs: blobs first, then the version that names them."""
+
+    @_abc_1.abstractmethod
+    def FindMissing(
+        self,
+        request: _registry_pb2.FindMissingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.FindMissingResponse, _abc.Awaitable[_registry_pb2.FindMissingResponse]]:
+        """Which blobs the server lacks. What it has stays there for a day, so that the version may name it."""
+
+    @_abc_1.abstractmethod
+    def GetUpload(
+        self,
+        request: _registry_pb2.GetUploadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.GetUploadResponse, _abc.Awaitable[_registry_pb2.GetUploadResponse]]:
+        """How much of a blob the server holds already."""
+
+    @_abc_1.abstractmethod
+    def WriteBlob(
+        self,
+        request_iterator: _MaybeAsyncIterator[_registry_pb2.WriteBlobRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.WriteBlobResponse, _abc.Awaitable[_registry_pb2.WriteBlobResponse]]:
+        """Appends at most 16 MiB. The first message names the blob, its size and the offset, which is what
+        the server holds; every message brings at most 256 KiB.
+        """
+
+    @_abc_1.abstractmethod
+    def AddVersion(
+        self,
+        request: _registry_pb2.AddVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.AddVersionResponse, _abc.Awaitable[_registry_pb2.AddVersionResponse]]:
+        """Adds the version in one transaction."""
+
+def add_PublishingServicer_to_server(servicer: PublishingServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -135,6 +135,10 @@ def version_to_pb(row: records.VersionRow) -> pb.Version:
         artifacts=[artifact_to_pb(artifact) for artifact in row.artifacts],
         pairs=[pair_evaluation_to_pb(pair) for pair in row.pairs],
         aliases=row.aliases,
+        source_digest=row.source_digest,
+        details_digest=row.details_digest,
+        deprecated=row.deprecated,
+        deleted_at=row.deleted_at,
     )
 
 
@@ -150,6 +154,26 @@ def version_from_pb(message: pb.Version) -> records.VersionRow:
         artifacts=tuple(artifact_from_pb(artifact) for artifact in message.artifacts),
         pairs=tuple(pair_evaluation_from_pb(pair) for pair in message.pairs),
         aliases=tuple(message.aliases),
+        source_digest=message.source_digest,
+        details_digest=message.details_digest if message.HasField("details_digest") else None,
+        deprecated=message.deprecated if message.HasField("deprecated") else None,
+        deleted_at=message.deleted_at if message.HasField("deleted_at") else None,
+    )
+
+
+def alias_event_to_pb(row: records.AliasEvent) -> pb.AliasEvent:
+    return pb.AliasEvent(
+        model=row.model, alias=row.alias, version=row.version, at=row.at, by=row.by
+    )
+
+
+def alias_event_from_pb(message: pb.AliasEvent) -> records.AliasEvent:
+    return records.AliasEvent(
+        message.model,
+        message.alias,
+        message.version if message.HasField("version") else None,
+        message.at,
+        message.by,
     )
 
 

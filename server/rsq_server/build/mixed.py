@@ -1,7 +1,7 @@
 """Which parts of a tower stay at higher precision: sensitivities, a cost model, a bounded search.
 
-1. Each unit (a block's attention, a block's MLP, the head) is quantized alone, and what that costs
-   the embeddings and the retrieval is measured.
+1. Each unit (the layers that read one value: query, key and value together, or a layer of the MLP)
+   is quantized alone, and what that costs the embeddings and the retrieval is measured.
 2. From all-INT8, units move up one precision at a time, the one that removes most error for its
    cost first, which gives one path from the cheapest assignment to FP32.
 3. Bisection finds the first assignment on the path that holds the floor, measured on the

@@ -6,6 +6,7 @@ once and kept for the next recipe.
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ from rsq_server.recipes import LAST, Recipe
 _Rounded = dict[str, tuple[NDArray[np.int8], NDArray[np.float32]]]
 GLANCE_INPUTS = 32  # for a sensitivity, which is a mean over every token of each
 Advance = Callable[[int, int], None]
+_OUTER = re.compile(r".*\blayers\.\d+\.|^head\.")  # what a layer's name has before its own
 
 
 @dataclass(frozen=True)
@@ -303,7 +305,9 @@ class TowerBuilder:
 
 
 def _unit_of(site: Site) -> str:
-    return f"{site.block} {site.part}" if site.block.startswith("block ") else site.block
+    """As "block 3 mlp.fc1" or "head out_proj": the site's first layer, named within its block."""
+    layer = _OUTER.sub("", site.name.removesuffix(".weight"))
+    return site.block if layer == site.block else f"{site.block} {layer}"
 
 
 def _names(site: Site) -> set[str]:

@@ -131,9 +131,12 @@ def test_a_search_says_what_it_raised_and_leaves_nothing_behind(
     assert built.search is not None
     raised = {n: level for n, level in built.search.assignment.items() if level != "token"}
     assert built.spec.parameters["raised"] == raised
-    left = {site.block for site in find_sites(graph)}
-    kept = {name.removesuffix(" ffn").removesuffix(" attention") for name in raised}
-    assert left <= kept
+    left = {
+        f"{site.block} {site.name.removesuffix('.weight').rsplit('layers.', 1)[-1][2:]}"
+        for site in find_sites(graph)
+        if site.block != "head"
+    }
+    assert left <= raised.keys()
     assert [path.name for path in tmp_path.iterdir()] == ["mixed"]
 
 
