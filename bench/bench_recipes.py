@@ -33,7 +33,7 @@ def run(home: Path, variants: str) -> dict[str, Any]:
     checkpoint = DATA / "models" / "rsq-siglip-small"
     published = programs.run(
         "rsq-server", "publish", checkpoint, "--name", "small", "--variants", variants,
-        "--calibration", IMAGES, "--evaluation", IMAGES, "--json",
+        "--calibration", IMAGES, "--evaluation", IMAGES, "--keep-rejected", "--json",
     ).json()  # fmt: skip
     pairs = {p["vision"]: p["evaluation"] for p in published["pairs"] if p["vision"] == p["text"]}
     times = {tower: _time(home, published, tower) for tower in TOWERS}
@@ -99,7 +99,9 @@ def main() -> None:
         found = run(Path(name), options.variants)
     base = found["rows"].get("int8", {}).get("cpu_ms", {})
     for variant, row in found["rows"].items():
-        cost = [f"{row['cpu_ms'][t] / base[t]:.2f}" for t in TOWERS if t in row["cpu_ms"] and t in base]
+        cost = [
+            f"{row['cpu_ms'][t] / base[t]:.2f}" for t in TOWERS if t in row["cpu_ms"] and t in base
+        ]
         print(
             f"{variant:24s} top-1 {row['top1_match']:.2%} "
             f"[{row['top1_match_low']:.2%}, {row['top1_match_high']:.2%}] "

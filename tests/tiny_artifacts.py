@@ -41,6 +41,7 @@ WORDS = ("port", "with", "large", "cargo", "ships", "forest", "river", "a", "of"
 SPACE_ID = "5" * 64
 SOURCE_DIGEST = "c" * 64
 TOLERANCE = 1e-3
+CHUNK_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -103,9 +104,11 @@ def build_artifact(
     seed: int = 0,
     space_id: str = SPACE_ID,
     padding_bytes: int = 0,
+    chunk_bytes: int = CHUNK_BYTES,
     broken_probe: bool = False,
 ) -> TinyArtifact:
     """Writes the artifact's files to `folder`. `padding_bytes` makes the weights file larger;
+    `chunk_bytes` is smaller than a real artifact's, so that small files have several chunks;
     `broken_probe` records outputs that the artifact does not give."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.onnx").write_bytes(_graph(tower, seed))
@@ -114,7 +117,7 @@ def build_artifact(
     if tower == "text":
         _write_tokenizer(folder / "tokenizer.json")
     (folder / "probe.json").write_bytes(b"{}")
-    draft = _manifest(folder, tower, variant, space_id)
+    draft = _manifest(folder, tower, variant, space_id, chunk_bytes)
     encoder = Encoder(folder, draft)
     images = tuple(encode_image(color) for color in ((255, 0, 0), (0, 200, 30)))
     texts = ("port with large cargo ships", "red forest")
@@ -123,7 +126,7 @@ def build_artifact(
     if broken_probe:
         rows = -rows
     (folder / "probe.json").write_bytes(encode_probe(Probe(*inputs, fp32=rows, own=rows)))
-    manifest = _manifest(folder, tower, variant, space_id)
+    manifest = _manifest(folder, tower, variant, space_id, chunk_bytes)
     data = encode_manifest(manifest)
     return TinyArtifact(artifact_id(data), manifest, data, folder)
 
@@ -143,7 +146,9 @@ def build_version(
     )
 
 
-def _manifest(folder: Path, tower: Tower, variant: str, space_id: str) -> Manifest:
+def _manifest(
+    folder: Path, tower: Tower, variant: str, space_id: str, chunk_bytes: int
+) -> Manifest:
     roles = {"graph": "model.onnx", "weights": "model.onnx.data", "probe": "probe.json"}
     if tower == "text":
         roles["tokenizer"] = "tokenizer.json"
@@ -161,7 +166,7 @@ def _manifest(folder: Path, tower: Tower, variant: str, space_id: str) -> Manife
         licence="Apache-2.0",
         probe=ProbeSpec(1 - TOLERANCE, 1 - TOLERANCE),
         files=tuple(
-            describe_file(folder / name, role=role, name=name, chunk_bytes=4096)
+            describe_file(folder / name, role=role, name=name, chunk_bytes=chunk_bytes)
             for role, name in roles.items()
         ),
         image=image if tower == "vision" else None,

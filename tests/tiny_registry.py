@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tiny_artifacts import (
+    CHUNK_BYTES,
     DIMENSION,
     SOURCE_DIGEST,
     SPACE_ID,
@@ -30,9 +31,16 @@ def store_version(
     alias: str | None = None,
     seed: int = 0,
     padding_bytes: int = 0,
+    chunk_bytes: int = CHUNK_BYTES,
 ) -> VersionRow:
     """Adds a version with both towers in FP32, evaluated and profiled with made-up numbers."""
-    vision = build_artifact(folder / "vision", "vision", seed=seed, padding_bytes=padding_bytes)
+    vision = build_artifact(
+        folder / "vision",
+        "vision",
+        seed=seed,
+        padding_bytes=padding_bytes,
+        chunk_bytes=chunk_bytes,
+    )
     text = build_artifact(folder / "text", "text", seed=seed)
     for artifact in (vision, text):
         _store_files(stores, artifact)

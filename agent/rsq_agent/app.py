@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
+
+import grpc
 
 from rsq.errors import RsqError
 from rsq.records import NodeReport
 from rsq.rpc.registry import RegistryClient
 from rsq.rpc.server import RpcServer
-from rsq.v1 import agent_pb2_grpc, embedding_pb2_grpc, retrieval_pb2_grpc
+from rsq.v1 import (
+    agent_pb2_grpc,
+    embedding_pb2_grpc,
+    registry_pb2_grpc,
+    retrieval_pb2_grpc,
+)
 from rsq_agent.activator import Activator
 from rsq_agent.cache import Cache
 from rsq_agent.collection_store import CollectionStore
@@ -20,11 +28,14 @@ from rsq_agent.device import find_device
 from rsq_agent.pull import node_report
 from rsq_agent.rpc.control import Control
 from rsq_agent.rpc.embedding import Embedding
+from rsq_agent.rpc.mirror import Mirror
 from rsq_agent.rpc.retrieval import Retrieval
 from rsq_agent.serving import LiveModel, Serving
 from rsq_agent.state import load_state
 
 log = logging.getLogger("rsq.agent")
+AGENT_SERVICE = "rsq.v1.Agent"
+CONTENT_SERVICE = "rsq.v1.Content"
 
 
 class Agent:
@@ -46,21 +57,28 @@ class Agent:
         )
         retrieval = self._retrieval = Retrieval(self._serving, self._collections)
         control = Control(self.activator)
-        self._server = RpcServer(
-            [
+        services: list[tuple[str, Callable[[grpc.Server], None]]] = [
+            (
+                "rsq.v1.Embedding",
+                lambda s: embedding_pb2_grpc.add_EmbeddingServicer_to_server(embedding, s),
+            ),
+            (
+                "rsq.v1.Retrieval",
+                lambda s: retrieval_pb2_grpc.add_RetrievalServicer_to_server(retrieval, s),
+            ),
+            (AGENT_SERVICE, lambda s: agent_pb2_grpc.add_AgentServicer_to_server(control, s)),
+        ]
+        self._ready_at_once = [AGENT_SERVICE]  # the rest waits for a model
+        if config.mirror:
+            mirror = Mirror(self.cache)
+            services.append(
                 (
-                    "rsq.v1.Embedding",
-                    lambda s: embedding_pb2_grpc.add_EmbeddingServicer_to_server(embedding, s),
-                ),
-                (
-                    "rsq.v1.Retrieval",
-                    lambda s: retrieval_pb2_grpc.add_RetrievalServicer_to_server(retrieval, s),
-                ),
-                ("rsq.v1.Agent", lambda s: agent_pb2_grpc.add_AgentServicer_to_server(control, s)),
-            ],
-            listen=config.listen,
-            insecure=config.insecure,
-        )
+                    CONTENT_SERVICE,
+                    lambda s: registry_pb2_grpc.add_ContentServicer_to_server(mirror, s),
+                )
+            )
+            self._ready_at_once.append(CONTENT_SERVICE)
+        self._server = RpcServer(services, listen=config.listen, insecure=config.insecure)
 
     @property
     def address(self) -> str:
@@ -68,7 +86,7 @@ class Agent:
 
     def __enter__(self) -> Self:
         self._server.start()
-        self._server.set_serving(True, ["rsq.v1.Agent"])
+        self._server.set_serving(True, self._ready_at_once)
         return self
 
     def __exit__(
@@ -89,7 +107,7 @@ class Agent:
 
     def _changed(self, model: LiveModel | None) -> None:
         self._server.set_serving(model is not None)
-        self._server.set_serving(True, ["rsq.v1.Agent"])
+        self._server.set_serving(True, self._ready_at_once)
         activation = model.activation if model is not None else None
         report = node_report(self.cache, self._device, activation, [])
         threading.Thread(target=self._report, args=(report,), daemon=True).start()

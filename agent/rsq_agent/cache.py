@@ -20,7 +20,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from rsq.digest import digest_bytes, digest_file, require_digest
+from rsq.digest import digest_bytes, digest_file, is_digest, require_digest
 from rsq.durable import make_folder, publish_file, sync_folder, write_durably
 from rsq.errors import IntegrityError, NotFound
 from rsq.manifest import FileEntry, Manifest, decode_manifest
@@ -55,6 +55,17 @@ class Cache:
     def has_blob(self, entry: FileEntry) -> bool:
         path = self.blob_path(entry.sha256)
         return path.is_file() and path.stat().st_size == entry.size_bytes
+
+    def is_intact(self, entry: FileEntry) -> bool:
+        """Whether the blob is here and its bytes are right; reads all of it."""
+        return self.has_blob(entry) and digest_file(self.blob_path(entry.sha256)) == entry.sha256
+
+    def artifact_ids(self) -> list[str]:
+        """Of every manifest on the node, sorted."""
+        folder = self.home / "manifests"
+        if not folder.is_dir():
+            return []
+        return sorted(path.stem for path in folder.glob("*.json") if is_digest(path.stem))
 
     def add_manifest(self, artifact_id: str, data: bytes) -> Manifest:
         """Raises IntegrityError when `data` is not what `artifact_id` names."""
@@ -119,11 +130,15 @@ class Cache:
         return folder
 
 
-def _same_file(left: Path, right: Path) -> bool:
+def _same_file(linked: Path, blob: Path) -> bool:
+    """Whether `linked` is the blob's file, or its copy where there are no hard links."""
     try:
-        return left.stat().st_size == right.stat().st_size
+        left, right = linked.stat(), blob.stat()
     except FileNotFoundError:
         return False
+    return os.path.samestat(left, right) or (
+        left.st_nlink == 1 and left.st_size == right.st_size and left.st_mtime >= right.st_mtime
+    )
 
 
 def _link(source: Path, target: Path) -> None:

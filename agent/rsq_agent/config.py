@@ -16,5 +16,6 @@ class AgentConfig:
     server: str = DEFAULT_SERVER
     listen: str = DEFAULT_LISTEN
     insecure: bool = False
+    mirror: bool = False  # give what was pulled to other nodes
     readers: int = 4  # chunks in flight during a pull
     queue_items: int = 512  # waiting for a tower; more are refused

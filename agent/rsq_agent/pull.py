@@ -7,30 +7,37 @@ process of its own on this very device.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rsq import __version__
+from rsq.chunks import chunk_range
 from rsq.errors import Exhausted, NothingFits
 from rsq.manifest import FileEntry, Manifest
 from rsq.profiling import measure, to_profile
 from rsq.records import NodeReport, Profile, VersionRow
 from rsq.resolve import Choice, Device, Request, Resolution, resolve
-from rsq.rpc.registry import RegistryClient
 from rsq.units import format_size
 from rsq_agent.cache import Cache
 from rsq_agent.device import host_name, memory_bytes
+from rsq_agent.local_chunks import LocalChunks
+from rsq_agent.partial_file import allocated_bytes, read_bitmap
+from rsq_agent.rate_limit import RateLimit
+from rsq_agent.sources import ChunkSource, Origin, Sources
 from rsq_agent.state import Activation, node_id
-from rsq_agent.transfer import fetch_file
+from rsq_agent.transfer import Courier
 
 # Kept free beside the payload, for the state, logs and collections of the node.
 DISK_HEADROOM_BYTES = 64 << 20
+PATIENCE_SECONDS = 60.0  # how long nothing may arrive before a pull gives up
 
 
 @dataclass(frozen=True)
 class PullPlan:
-    """What a pull would do. `files` are those not on the node yet, each once."""
+    """What a pull would do. `files` are those not complete on the node, each once. Bytes are reused
+    where whole files are here, or chunks of a file in other artifacts or a cut-off transfer."""
 
     version: VersionRow
     resolution: Resolution
@@ -61,49 +68,77 @@ class PullPlan:
         }
 
 
-def plan_pull(client: RegistryClient, cache: Cache, reference: str, request: Request) -> PullPlan:
-    """Asks the server for the version and decides; moves manifests only.
+def plan_pull(origin: Origin, cache: Cache, reference: str, request: Request) -> PullPlan:
+    """Asks for the version and decides; moves manifests only. Hashes what is on the node, so that a
+    damaged file is planned anew.
 
     Raises NotFound, NothingFits, Unreachable or IntegrityError.
     """
-    version = client.version(reference)
+    version = origin.version(reference)
     resolution = resolve(version, request)
     manifests = {}
     for choice in resolution.chosen:
         data = (
             cache.manifest_path(choice.id).read_bytes()
             if cache.manifest_path(choice.id).is_file()
-            else client.manifest(choice.id)
+            else origin.manifest(choice.id)
         )
         manifests[choice.id] = cache.add_manifest(choice.id, data)
     entries = {entry.sha256: entry for manifest in manifests.values() for entry in manifest.files}
-    missing = tuple(entry for entry in entries.values() if not cache.has_blob(entry))
-    to_fetch = sum(entry.size_bytes for entry in missing)
+    missing = tuple(entry for entry in entries.values() if not cache.is_intact(entry))
+    local = LocalChunks(cache, missing)
+    to_fetch = sum(_bytes_to_fetch(cache, entry, local) for entry in missing)
     total = sum(entry.size_bytes for entry in entries.values())
     return PullPlan(version, resolution, manifests, missing, to_fetch, total - to_fetch)
 
 
+def _bytes_to_fetch(cache: Cache, entry: FileEntry, local: LocalChunks) -> int:
+    held = read_bitmap(cache.partial_path(entry.sha256), entry)
+    return sum(
+        chunk_range(entry, index)[1] for index in held.missing() if entry.chunks[index] not in local
+    )
+
+
 def fetch_plan(
-    client: RegistryClient,
+    origin: ChunkSource,
     cache: Cache,
     plan: PullPlan,
     *,
-    readers: int,
     on_bytes: Callable[[int], None],
+    readers: int,
+    mirrors: Sequence[ChunkSource] = (),
+    bytes_per_second: int | None = None,
+    patience_seconds: float = PATIENCE_SECONDS,
 ) -> int:
-    """Brings every file of the plan here and returns the bytes moved. Raises Exhausted before the
-    first byte when the disk is too small."""
+    """Brings every file of the plan here and returns the bytes that crossed the network; `on_bytes`
+    hears of those that are verified and on disk. Raises Exhausted before the first byte when the
+    disk is too small."""
+    _check_disk(cache, plan)
+    stop = threading.Event()
+    courier = Courier(
+        sources=Sources(origin, mirrors),
+        local=LocalChunks(cache, plan.files),
+        limit=RateLimit(bytes_per_second, sleep=stop.wait),
+        readers=readers,
+        patience_seconds=patience_seconds,
+        on_bytes=on_bytes,
+        stop=stop,
+    )
+    for entry in plan.files:
+        courier.fetch_file(cache, entry)
+    return courier.moved_bytes
+
+
+def _check_disk(cache: Cache, plan: PullPlan) -> None:
     cache.home.mkdir(parents=True, exist_ok=True)
+    held = sum(allocated_bytes(cache.partial_path(entry.sha256)) for entry in plan.files)
+    needed = sum(entry.size_bytes for entry in plan.files) - held + DISK_HEADROOM_BYTES
     free = shutil.disk_usage(cache.home).free
-    needed = plan.bytes_to_fetch + DISK_HEADROOM_BYTES
     if free < needed:
         raise Exhausted(
             f"The pull needs {format_size(needed)} on the disk of {cache.home}; "
             f"{format_size(free)} are free."
         )
-    return sum(
-        fetch_file(client, cache, entry, readers=readers, on_bytes=on_bytes) for entry in plan.files
-    )
 
 
 def prove(

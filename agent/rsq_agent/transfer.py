@@ -1,185 +1,266 @@
-"""Moves one file from a server: chunks in parallel, each verified on arrival, resumable.
+"""Brings one file to the node: chunks in parallel, each verified on arrival, resumable.
 
-The partial file is sparse; its bitmap says which chunks are verified and written. A kill loses at
-most the chunks in flight, and a bad chunk costs itself only.
+1. Chunks that a cut-off transfer left are hashed again; 2. chunks that other artifacts on the node
+have are copied; 3. the rest is fetched by several readers. A bad chunk costs itself only. What has
+arrived of a chunk is kept over a cut connection, so that a link that fails every few seconds still
+makes progress. Once no chunk is left to begin, idle readers begin those again that take long.
 """
 
 from __future__ import annotations
 
-import os
-import queue
+import errno
 import random
+import statistics
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from filelock import FileLock
 
-from rsq.chunks import Bitmap, chunk_range
+from rsq.chunks import chunk_range
 from rsq.digest import digest_bytes
 from rsq.durable import make_folder
 from rsq.errors import (
     DeadlineExceeded,
+    EnvironmentFault,
     Exhausted,
     IntegrityError,
     Interrupted,
+    NotFound,
     RsqError,
     Unreachable,
 )
 from rsq.manifest import FileEntry
-from rsq.rpc.registry import RegistryClient
 from rsq_agent.cache import Cache
+from rsq_agent.local_chunks import LocalChunks
+from rsq_agent.partial_file import PartialFile, bitmap_path
+from rsq_agent.rate_limit import RateLimit
+from rsq_agent.sources import Sources
 
-ATTEMPTS = 5
+CALL_SECONDS = 15.0  # of one read; what has arrived by then is kept
+BAD_CHUNKS = 5  # times that one chunk may arrive damaged
 BACKOFF_SECONDS = 0.2  # doubled each time, with jitter
-STALL_SECONDS = 30.0  # for one chunk
+MAX_BACKOFF_SECONDS = 5.0
+# A chunk in flight is begun again once it takes this many times the median, and this long.
+SLOW_FACTOR, SLOW_SECONDS = 4.0, 1.0
 _RETRIED = (Unreachable, DeadlineExceeded, Exhausted, IntegrityError)
+_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
-class PartialFile:
-    """The sparse file and its bitmap on disk. Methods may be called from several threads."""
+@dataclass
+class Courier:
+    """What the transfers of one pull share. `patience_seconds` is how long nothing may arrive
+    before a pull gives up; `on_bytes` hears of fetched bytes once they are verified and on disk;
+    `moved_bytes` counts what crossed the network, wasted or not."""
 
-    def __init__(self, path: Path, entry: FileEntry) -> None:
-        make_folder(path.parent)
-        self.path = path
-        self.entry = entry
-        self._bitmap_path = path.with_name(f"{path.name}.chunks")
-        self._lock = threading.Lock()
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        os.ftruncate(self._file, entry.size_bytes)
-        self._bitmap_file = os.open(self._bitmap_path, os.O_RDWR | os.O_CREAT, 0o644)
-        self.bitmap = Bitmap(len(entry.chunks), os.pread(self._bitmap_file, 1 << 26, 0))
+    sources: Sources
+    local: LocalChunks
+    limit: RateLimit
+    readers: int
+    patience_seconds: float
+    on_bytes: Callable[[int], None]
+    stop: threading.Event = field(default_factory=threading.Event)
+    moved_bytes: int = 0
+    _progress_at: float = field(default_factory=time.monotonic)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def recheck(self) -> int:
-        """Re-hashes what the bitmap claims, forgets what is wrong, and returns the bytes that
-        hold: a power cut may have kept the bitmap and lost the data."""
-        held_bytes = 0
-        for index in range(self.bitmap.count):
-            if index not in self.bitmap:
-                continue
-            offset, length = chunk_range(self.entry, index)
-            if digest_bytes(os.pread(self._file, length, offset)) == self.entry.chunks[index]:
-                held_bytes += length
-            else:
-                self.bitmap.discard(index)
-        self._save_bitmap()
-        return held_bytes
-
-    def write(self, index: int, data: bytes) -> None:
-        offset, _ = chunk_range(self.entry, index)
-        os.pwrite(self._file, data, offset)
+    def _arrived(self, size_bytes: int) -> None:
         with self._lock:
-            self.bitmap.add(index)
-            self._save_bitmap()
+            self.moved_bytes += size_bytes
+            self._progress_at = time.monotonic()
 
-    def _save_bitmap(self) -> None:
-        os.pwrite(self._bitmap_file, self.bitmap.to_bytes(), 0)
+    def _is_out_of_patience(self) -> bool:
+        return time.monotonic() - self._progress_at > self.patience_seconds
+
+    def fetch_file(self, cache: Cache, entry: FileEntry) -> None:
+        """Brings `entry` into the cache.
+
+        One puller a file across processes; a second one waits and finds it there. Raises what the
+        last attempt met when a chunk can't be had, Exhausted for a full disk, EnvironmentFault for
+        a folder that can't be written.
+        """
+        path = cache.partial_path(entry.sha256)
+        with _translated_failures(f"{entry.name} can't be stored in {path.parent}"):
+            make_folder(path.parent)
+            with FileLock(f"{path}.lock"):
+                if cache.is_intact(entry):
+                    return
+                with PartialFile(path, entry) as partial:
+                    # 1. what a cut-off transfer left
+                    partial.recheck()
+                    # 2. what the node has
+                    self._copy_local(partial)
+                    # 3. the rest
+                    self._fetch_missing(partial)
+                cache.add_blob(path, entry)
+                bitmap_path(path).unlink(missing_ok=True)
+
+    def _copy_local(self, partial: PartialFile) -> None:
+        for index in partial.missing():
+            data = self.local.read(partial.entry.chunks[index])
+            if data is not None:
+                partial.write(index, data)
+
+    def _fetch_missing(self, partial: PartialFile) -> None:
+        work = _Work(partial.missing())
+        self._progress_at = time.monotonic()
+
+        def read() -> None:
+            try:
+                while (index := work.take()) is not None:
+                    data = self._fetch_chunk(partial.entry, index, work)
+                    if data is not None and partial.write(index, data):
+                        self.on_bytes(len(data))
+                    if work.finish(index):
+                        # Readers of chunks that another one brought meanwhile need not wait.
+                        self.sources.cancel_reads()
+            except BaseException:
+                self._halt(work)
+                raise
+
+        with ThreadPoolExecutor(self.readers, thread_name_prefix="reader") as pool:
+            futures = [pool.submit(read) for _ in range(self.readers)]
+            try:
+                for future in futures:
+                    future.result()
+            except BaseException:
+                self._halt(work)
+                # The failure that stopped the others, rather than their being stopped.
+                for future in futures:
+                    error = future.exception()
+                    if error is not None and not isinstance(error, Interrupted):
+                        raise error from None
+                raise
+
+    def _halt(self, work: _Work) -> None:
+        self.stop.set()
+        work.close()
+        self.sources.cancel_reads()
+
+    def _fetch_chunk(self, entry: FileEntry, index: int, work: _Work) -> bytearray | None:
+        """The verified chunk; None where another reader was faster."""
+        offset, length = chunk_range(entry, index)
+        data = bytearray()
+        failures = bad = 0
+        while not work.is_done(index):
+            if self.stop.is_set():
+                raise Interrupted("The pull was stopped; run it again and it goes on from here.")
+            source = self.sources.choose(entry.sha256)
+            held = len(data)
+            asked = min(length - held, self.limit.piece_bytes)
+            self.limit.take(asked)
+            try:
+                for part in source.read_blob(
+                    entry.sha256, offset + held, asked, timeout_seconds=CALL_SECONDS
+                ):
+                    data += part
+                    self._arrived(len(part))
+                    if len(data) > held + asked:
+                        raise IntegrityError(f"{source.target} sent more than it was asked for.")
+                if len(data) < held + asked:
+                    raise IntegrityError(
+                        f"{source.target} has less of {entry.name} than it should."
+                    )
+                if len(data) < length:
+                    continue
+                if digest_bytes(data) == entry.chunks[index]:
+                    self.sources.succeeded(source)
+                    return data
+                raise IntegrityError(
+                    f"Chunk {index} of {entry.name} from {source.target} does not match its digest."
+                )
+            except Interrupted:
+                if not work.is_done(index):
+                    raise
+            except (*_RETRIED, NotFound) as e:
+                if isinstance(e, IntegrityError):
+                    # Nobody knows which of the bytes are wrong.
+                    data.clear()
+                    bad += 1
+                if self.sources.failed(source, entry.sha256, e):
+                    continue
+                failures = 0 if len(data) > held else failures + 1
+                if self._is_hopeless(e, bad):
+                    raise
+                self.stop.wait(_backoff_seconds(failures))
+        return None
+
+    def _is_hopeless(self, error: RsqError, bad: int) -> bool:
+        return isinstance(error, NotFound) or bad >= BAD_CHUNKS or self._is_out_of_patience()
+
+
+class _Work:
+    """Which chunk a reader takes next. Thread-safe."""
+
+    def __init__(self, missing: list[int]) -> None:
+        self._waiting = deque(missing)
+        self._begun: dict[int, float] = {}
+        self._repeated: set[int] = set()
+        self._left = set(missing)
+        self._seconds: deque[float] = deque(maxlen=64)
+        self._changed = threading.Condition()
+        self._closed = False
+
+    def take(self) -> int | None:
+        """The next chunk to fetch, waiting for one that turns out slow; None when none is left."""
+        with self._changed:
+            while self._left and not self._closed:
+                if self._waiting:
+                    index = self._waiting.popleft()
+                    self._begun[index] = time.monotonic()
+                    return index
+                slow = self._find_slow()
+                if slow is not None:
+                    self._repeated.add(slow)
+                    return slow
+                self._changed.wait(SLOW_SECONDS / 4)
+            return None
+
+    def _find_slow(self) -> int | None:
+        usual = statistics.median(self._seconds) if self._seconds else CALL_SECONDS / SLOW_FACTOR
+        limit = max(SLOW_SECONDS, SLOW_FACTOR * usual)
+        now = time.monotonic()
+        for index, begun in self._begun.items():
+            if index in self._left and index not in self._repeated and now - begun > limit:
+                return index
+        return None
+
+    def finish(self, index: int) -> bool:
+        """Whether that was the last one."""
+        with self._changed:
+            if index in self._left:
+                self._left.discard(index)
+                self._seconds.append(time.monotonic() - self._begun.pop(index))
+            self._changed.notify_all()
+            return not self._left
+
+    def is_done(self, index: int) -> bool:
+        with self._changed:
+            return index not in self._left
 
     def close(self) -> None:
-        os.close(self._file)
-        os.close(self._bitmap_file)
-
-    def drop_bitmap(self) -> None:
-        self._bitmap_path.unlink(missing_ok=True)
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
 
 
-def fetch_file(
-    client: RegistryClient,
-    cache: Cache,
-    entry: FileEntry,
-    *,
-    readers: int,
-    on_bytes: Callable[[int], None],
-) -> int:
-    """Brings `entry` into the cache and returns the bytes moved.
-
-    One puller a file across processes; a second one waits and finds it there. Raises the error of
-    the last attempt when a chunk can't be had.
-    """
-    path = cache.partial_path(entry.sha256)
-    make_folder(path.parent)
-    with FileLock(f"{path}.lock"):
-        if cache.has_blob(entry):
-            on_bytes(entry.size_bytes)
-            return 0
-        partial = PartialFile(path, entry)
-        try:
-            on_bytes(partial.recheck())
-            moved = _fetch_chunks(client, partial, readers=readers, on_bytes=on_bytes)
-        finally:
-            partial.close()
-        cache.add_blob(path, entry)
-        partial.drop_bitmap()
-        return moved
+def _backoff_seconds(failures: int) -> float:
+    longest = min(MAX_BACKOFF_SECONDS, BACKOFF_SECONDS * 2.0 ** min(failures, 10))
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
 
 
-def _fetch_chunks(
-    client: RegistryClient,
-    partial: PartialFile,
-    *,
-    readers: int,
-    on_bytes: Callable[[int], None],
-) -> int:
-    waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for index in partial.bitmap.missing():
-        waiting.put(index)
-    stop = threading.Event()
-    moved: list[int] = []
-
-    def read() -> None:
-        while not stop.is_set():
-            try:
-                index = waiting.get_nowait()
-            except queue.Empty:
-                return
-            try:
-                data = _fetch_chunk(client, partial.entry, index, stop)
-            except BaseException:
-                stop.set()
-                raise
-            partial.write(index, data)
-            moved.append(len(data))
-            on_bytes(len(data))
-
-    with ThreadPoolExecutor(readers, thread_name_prefix="reader") as pool:
-        futures = [pool.submit(read) for _ in range(readers)]
-        try:
-            for future in futures:
-                future.result()
-        finally:
-            stop.set()
-    return sum(moved)
-
-
-def _fetch_chunk(
-    client: RegistryClient, entry: FileEntry, index: int, stop: threading.Event
-) -> bytes:
-    offset, length = chunk_range(entry, index)
-    failure: RsqError = Interrupted("The pull was stopped.")
-    for attempt in range(ATTEMPTS):
-        if attempt:
-            time.sleep(BACKOFF_SECONDS * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311
-        if stop.is_set():
-            break
-        try:
-            return _read_chunk(client, entry, offset, length, index)
-        except _RETRIED as e:
-            failure = e
-    raise failure
-
-
-def _read_chunk(
-    client: RegistryClient, entry: FileEntry, offset: int, length: int, index: int
-) -> bytes:
-    data = bytearray()
-    for part in client.read_blob(entry.sha256, offset, length, timeout_seconds=STALL_SECONDS):
-        data += part
-        if len(data) > length:
-            raise IntegrityError(f"{client.target} sent more than chunk {index} of {entry.name}.")
-    if digest_bytes(data) != entry.chunks[index]:
-        raise IntegrityError(
-            f"Chunk {index} of {entry.name} from {client.target} does not match its digest."
-        )
-    return bytes(data)
+@contextmanager
+def _translated_failures(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as e:
+        if e.errno in _DISK_FULL:
+            raise Exhausted(
+                f"{what}: the disk is full. Free some space and pull again; what has arrived is "
+                "kept."
+            ) from e
+        raise EnvironmentFault(f"{what}: {e.strerror or e}.") from e

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from rsq.errors import NothingFits
+from rsq.errors import NotFound, NothingFits
 from rsq.manifest import TOWERS, Tower
 from rsq.prediction import Prediction, predict_peak, profiles_on
 from rsq.records import ArtifactRow, VersionRow
@@ -100,8 +100,14 @@ class _Option:
 def resolve(version: VersionRow, request: Request) -> Resolution:
     """The most accurate artifacts that fit together, ties by latency, then by size and id.
 
-    Raises NothingFits, with every candidate and its reason, when a tower is left without one.
+    Raises NothingFits, with every candidate and its reason, when a tower is left without one, and
+    NotFound for a version that was deleted.
     """
+    if version.deleted_at is not None:
+        raise NotFound(
+            f"Version {version.version} of {version.model!r} was deleted on "
+            f"{version.deleted_at[:10]}; pull another one."
+        )
     # 1. Set aside what this device can't run or nobody has evaluated.
     options: dict[Tower, list[_Option]] = {tower: [] for tower in request.towers}
     refused: list[Candidate] = []

@@ -83,7 +83,32 @@ def describe_artifacts(
 
 
 def referenced_digests(session: Session) -> set[str]:
-    """The blobs that artifacts need: their manifests and their files."""
+    """The blobs that artifacts need: all manifests, and the files of versions not deleted."""
     manifests = session.scalars(select(tables.Artifact.id))
-    files = session.scalars(select(tables.ArtifactFile.sha256).distinct())
+    files = session.scalars(
+        select(tables.ArtifactFile.sha256)
+        .join(
+            tables.VersionArtifact,
+            tables.VersionArtifact.artifact_id == tables.ArtifactFile.artifact_id,
+        )
+        .join(tables.Version, tables.Version.id == tables.VersionArtifact.version_id)
+        .where(tables.Version.deleted_at.is_(None))
+        .distinct()
+    )
     return {*manifests, *files}
+
+
+def deleted_owners(session: Session) -> dict[str, str]:
+    """For each file of a deleted version, one such version as NAME:3."""
+    rows = session.execute(
+        select(tables.ArtifactFile.sha256, tables.Model.name, tables.Version.number)
+        .join(
+            tables.VersionArtifact,
+            tables.VersionArtifact.artifact_id == tables.ArtifactFile.artifact_id,
+        )
+        .join(tables.Version, tables.Version.id == tables.VersionArtifact.version_id)
+        .join(tables.Model, tables.Model.id == tables.Version.model_id)
+        .where(tables.Version.deleted_at.is_not(None))
+        .order_by(tables.Version.id)
+    )
+    return {digest: f"{name}:{number}" for digest, name, number in rows}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
@@ -13,9 +13,9 @@ from rsq.errors import IntegrityError, NotFound
 from rsq.manifest import Manifest, artifact_id
 from rsq.records import AliasEvent, ModelRow, NodeReport, NodeRow, Profile, VersionRow
 from rsq.reference import parse_reference, require_alias, require_model_name
-from rsq_registry import aliases, artifacts, models, nodes, profiles, versions
+from rsq_registry import aliases, artifacts, leases, models, nodes, profiles, versions
 from rsq_registry.blobs import Blobs
-from rsq_registry.checks import check_profile, require_word
+from rsq_registry.checks import check_profile, require_text, require_word
 from rsq_registry.columns import utc_now
 from rsq_registry.drafts import VersionDraft, check_draft
 from rsq_registry.transactions import read, write
@@ -79,6 +79,16 @@ class Catalogue:
             ),
         )
 
+    def find_same(self, model: str, identities: Collection[str]) -> VersionRow | None:
+        """The newest version of the model that has these very artifacts and was not deleted."""
+        require_model_name(model)
+
+        def work(session: Session) -> VersionRow | None:
+            number = versions.find_same(session, model, identities)
+            return None if number is None else versions.describe_version(session, model, number)
+
+        return read(self._engine, work)
+
     def details_digest(self, model: str, version: int) -> str | None:
         """The digest of the blob with what the version's report shows beyond its numbers; None
         where its publisher recorded none. Raises NotFound."""
@@ -106,6 +116,64 @@ class Catalogue:
             self._engine,
             lambda session: aliases.list_events(session, models.find_model(session, model)),
         )
+
+    def alias_at(self, model: str, alias: str, when: datetime) -> int | None:
+        """The version that the alias meant at that moment, None where it was not set. Raises
+        BadInput, NotFound for an unknown model."""
+        require_alias(alias)
+
+        def work(session: Session) -> int | None:
+            event = aliases.alias_at(session, models.find_model(session, model), alias, when)
+            return None if event is None else event.number
+
+        return read(self._engine, work)
+
+    def deprecate(self, model: str, number: int, reason: str | None) -> None:
+        """Advises against the version, which nodes may still pull; None takes that back. Raises
+        BadInput for an unprintable reason, NotFound."""
+        if reason is not None:
+            require_text(reason, "reason")
+        write(self._engine, lambda session: versions.deprecate(session, model, number, reason))
+
+    def delete_version(self, model: str, number: int) -> None:
+        """Gives up the version's files. Its number, manifests, measurements and history stay, so
+        that the registry can say years later what ran where. Raises NotFound for one that is
+        unknown or deleted already, BadInput while an alias points at it."""
+        at = self._now()
+        write(self._engine, lambda session: versions.delete_version(session, model, number, at=at))
+
+    def lease(self, digests: Collection[str], *, seconds: float) -> None:
+        """Keeps these blobs from garbage collection for so long, as `rsq_registry.leases` says."""
+        for digest in digests:
+            require_digest(digest)
+        until = self._now() + timedelta(seconds=seconds)
+        write(self._engine, lambda session: leases.take_leases(session, digests, until=until))
+
+    def leased_digests(self) -> dict[str, datetime]:
+        """The blobs under a lease, and until when."""
+        at = self._now()
+        return read(self._engine, lambda session: leases.leased_digests(session, at=at))
+
+    def deleted_owners(self) -> dict[str, str]:
+        """For each file of a deleted version, one such version as NAME:3."""
+        return read(self._engine, artifacts.deleted_owners)
+
+    def collect(self, digests: Collection[str], remove: Callable[[str], None]) -> list[str]:
+        """Calls `remove` for those that no version needs and no lease keeps, and returns them.
+        Nobody can take a lease or add a version meanwhile, so keep `digests` few."""
+        at = self._now()
+
+        def work(session: Session) -> list[str]:
+            leases.exclude_leasing(session)
+            leases.drop_expired(session, at=at)
+            kept = versions.referenced_digests(session)
+            kept.update(leases.leased_digests(session, at=at))
+            unneeded = [digest for digest in digests if digest not in kept]
+            for digest in unneeded:
+                remove(digest)
+            return unneeded
+
+        return write(self._engine, work)
 
     def add_profiles(self, records: Sequence[Profile]) -> None:
         """Appends measurements; of one artifact and source the newest 64 are kept. All or none:

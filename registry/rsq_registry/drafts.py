@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rsq.digest import require_digest
-from rsq.errors import BadInput, SpaceMismatch
+from rsq.errors import BadInput, NotFound, SpaceMismatch
 from rsq.manifest import Manifest, artifact_id, decode_manifest
-from rsq.records import ArtifactEvaluation, PairEvaluation, Profile
+from rsq.records import ArtifactEvaluation, PairEvaluation, Profile, VersionRow
 from rsq.reference import require_alias, require_model_name
 from rsq_registry.checks import (
     MAX_BYTES,
@@ -44,6 +44,34 @@ class VersionDraft:
     alias: str | None = None
     by: str = "publisher"
     details_digest: str | None = None
+
+
+def draft_from_record(
+    version: VersionRow, manifests: Mapping[str, bytes], *, alias: str | None = None, by: str
+) -> VersionDraft:
+    """The draft that makes the version of another registry one of this registry; `manifests` by
+    artifact id. Its number and time are not taken over.
+
+    Raises NotFound for an artifact whose manifest is not among them.
+    """
+    for row in version.artifacts:
+        if row.id not in manifests:
+            raise NotFound(f"The manifest of artifact {row.id} is missing.")
+    return VersionDraft(
+        model=version.model,
+        space_id=version.space_id,
+        dimension=version.dimension,
+        licence=version.licence,
+        source=version.source,
+        source_digest=version.source_digest,
+        artifacts=tuple(manifests[row.id] for row in version.artifacts),
+        evaluations=tuple(row.evaluation for row in version.artifacts if row.evaluation),
+        pairs=version.pairs,
+        profiles=tuple(profile for row in version.artifacts for profile in row.profiles),
+        alias=alias,
+        by=by,
+        details_digest=version.details_digest,
+    )
 
 
 def check_draft(draft: VersionDraft) -> dict[str, Manifest]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
 from rsq.errors import NotFound
@@ -39,20 +39,23 @@ def find_or_add_model(session: Session, name: str) -> tables.Model:
 
 
 def list_models(session: Session) -> list[ModelRow]:
-    """All models by name."""
+    """All models by name; deleted versions don't count."""
     rows = session.execute(
         select(
             tables.Model,
             func.count(tables.Version.id),
             func.max(tables.Version.number),
         )
-        .join(tables.Version, tables.Version.model_id == tables.Model.id)
+        .outerjoin(
+            tables.Version,
+            and_(tables.Version.model_id == tables.Model.id, tables.Version.deleted_at.is_(None)),
+        )
         .group_by(tables.Model.id)
         .order_by(tables.Model.name)
     ).all()
     current = aliases.current_aliases(session)
     return [
-        ModelRow(model.name, count, newest, current.get(model.id, {}))
+        ModelRow(model.name, count, newest or 0, current.get(model.id, {}))
         for model, count, newest in rows
     ]
 

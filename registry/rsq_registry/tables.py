@@ -6,11 +6,13 @@ models ─< versions >─< artifacts ─< artifact_files, artifact_providers
    │                       └──────< pair_evaluations ─< pair_metrics       >─ datasets
    └──< alias_events
 nodes ─< node_providers, node_artifacts
+leases
 
 An artifact's key is its manifest's SHA-256; the manifest's bytes are the blob of that digest. One
-artifact may belong to several versions. Rows of alias_events, evaluations and versions are only
-ever added. Nodes name models and artifacts without a foreign key: a node may run what this
-registry does not hold, since it pulled it from a mirror.
+artifact may belong to several versions. Rows of alias_events and evaluations are only ever added,
+and of a version only `deprecated` and `deleted_at` ever change. Nodes name models and artifacts
+without a foreign key: a node may run what this registry does not hold, since it pulled it from a
+mirror.
 """
 
 from __future__ import annotations
@@ -66,11 +68,22 @@ class Version(Base):
     source: Mapped[Text]
     source_digest: Mapped[Digest]
     details_digest: Mapped[Digest | None]  # of the blob with what its report shows
+    deprecated: Mapped[Text | None]  # why it is advised against
+    deleted_at: Mapped[Moment | None]  # since then its files may be gone
 
     model: Mapped[Model] = relationship()
     artifacts: Mapped[list[Artifact]] = relationship(
         secondary="version_artifacts", order_by=VersionArtifact.position, viewonly=True
     )
+
+
+class Lease(Base):
+    """A blob that is kept until then whether or not a version names it."""
+
+    __tablename__ = "leases"
+
+    digest: Mapped[Digest] = mapped_column(primary_key=True)
+    expires_at: Mapped[Moment]
 
 
 class Artifact(Base):

@@ -8,14 +8,19 @@ from dataclasses import dataclass
 from functools import partial
 
 from rsq.rpc.server import RpcServer
-from rsq.v1.registry_pb2_grpc import add_RegistryServicer_to_server
+from rsq.v1.registry_pb2_grpc import (
+    add_ContentServicer_to_server,
+    add_RegistryServicer_to_server,
+)
 from rsq_registry.blobs import Blobs, BlobStore
 from rsq_registry.catalogue import Catalogue
 from rsq_registry.database import open_database
 from rsq_server.config import ServerConfig
+from rsq_server.rpc.content import ContentService
 from rsq_server.rpc.registry import RegistryService
 
 REGISTRY_SERVICE = "rsq.v1.Registry"
+CONTENT_SERVICE = "rsq.v1.Content"
 
 
 @dataclass(frozen=True)
@@ -46,9 +51,13 @@ def run_server(stores: Stores, config: ServerConfig) -> Iterator[RpcServer]:
 
     Raises EnvironmentFault when the port is in use, BadInput for a bind beyond loopback.
     """
-    service = RegistryService(catalogue=stores.catalogue, blobs=stores.blobs)
+    registry = RegistryService(stores.catalogue)
+    content = ContentService(catalogue=stores.catalogue, blobs=stores.blobs)
     server = RpcServer(
-        [(REGISTRY_SERVICE, partial(add_RegistryServicer_to_server, service))],
+        [
+            (REGISTRY_SERVICE, partial(add_RegistryServicer_to_server, registry)),
+            (CONTENT_SERVICE, partial(add_ContentServicer_to_server, content)),
+        ],
         listen=config.listen,
         insecure=config.insecure,
     )

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rsq.digest import digest_bytes
 from rsq.errors import BadInput, EnvironmentFault, Exhausted, GateRefused, Interrupted
 from rsq.manifest import encode_manifest
 from rsq.records import ArtifactEvaluation, ArtifactRow, PairEvaluation, Profile, VersionRow
@@ -43,6 +44,7 @@ from rsq_server.sources.source import resolve_source
 GENERATED_PER_CLASS = 30
 GENERATED_PER_CLASS_LARGE = 10
 LARGE_BYTES = 100_000_000  # a vision tower in FP32
+LEASE_SECONDS = 24 * 3600.0  # what storing and naming the files may take
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -169,6 +171,8 @@ def publish(
             trials=construction.trials,
             notes=(*notes, *(f"Refused: {name}: {reason}" for name, reason in refused.items())),
         )
+        report = encode_details(details)
+        _lease(kept, digest_bytes(report), catalogue)
         stored_bytes, reused_bytes = _store_files(kept, blobs, progress)
         ids = {artifact.id for artifact in kept}
         version = catalogue.add_version(
@@ -184,7 +188,7 @@ def publish(
                 pairs=pairs,
                 profiles=tuple(profile for profile in profiles if profile.artifact_id in ids),
                 alias=request.alias,
-                details_digest=blobs.put_bytes(encode_details(details)),
+                details_digest=blobs.put_bytes(report),
             )
         )
         return PublishResult(version, stored_bytes, reused_bytes, refused, notes)
@@ -314,6 +318,13 @@ def _to_row(
         evaluation=next((e for e in evaluations if e.artifact_id == artifact.id), None),
         profiles=tuple(p for p in profiles if p.artifact_id == artifact.id),
     )
+
+
+def _lease(artifacts: list[BuiltArtifact], report_digest: str, catalogue: Catalogue) -> None:
+    """Keeps what is going to be named from garbage collection, before anyone asks what is there."""
+    digests = {entry.sha256 for artifact in artifacts for entry in artifact.manifest.files}
+    digests |= {artifact.id for artifact in artifacts} | {report_digest}
+    catalogue.lease(digests, seconds=LEASE_SECONDS)
 
 
 def _store_files(

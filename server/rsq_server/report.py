@@ -33,6 +33,8 @@ def version_to_json(version: VersionRow, gates: Gates = FIXED_GATES) -> dict[str
         "licence": version.licence,
         "source": version.source,
         "aliases": list(version.aliases),
+        "deprecated": version.deprecated,
+        "deleted_at": version.deleted_at,
         "artifacts": [_artifact_to_json(row, verdicts[row.id]) for row in version.artifacts],
         "pairs": [
             {

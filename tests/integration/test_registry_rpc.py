@@ -17,13 +17,13 @@ from rsq.digest import digest_bytes
 from rsq.errors import BadInput, EnvironmentFault, NotFound
 from rsq.manifest import artifact_id, decode_manifest
 from rsq.records import NodeReport, VersionRow
+from rsq.rpc.blob_reads import MAX_READ_BYTES, MESSAGE_BYTES
 from rsq.rpc.channel import open_channel
 from rsq.rpc.registry import RegistryClient
 from rsq.v1 import registry_pb2 as pb
 from rsq.v1.registry_pb2_grpc import RegistryStub
 from rsq_server.app import REGISTRY_SERVICE, Stores, open_stores, run_server
 from rsq_server.config import ServerConfig
-from rsq_server.rpc.registry import MAX_READ_BYTES, MESSAGE_BYTES
 
 PADDING_BYTES = 2 * MESSAGE_BYTES
 

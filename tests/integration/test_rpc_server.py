@@ -72,11 +72,15 @@ def test_a_bug_shows_a_fixed_sentence_and_its_details_stay_in_the_log(
 
 
 def test_an_error_inside_a_stream_keeps_its_class(scripted: tuple[Scripted, str]) -> None:
-    _, address = scripted
+    fake, address = scripted
     with RegistryClient(address) as client:
         with pytest.raises(NotFound):
             client.version("nobody")
-        with pytest.raises(InternalError):  # the fake has no such blob and fails with KeyError
+        with pytest.raises(NotFound):
+            list(client.read_blob("0" * 64, 0, 10))
+        fake.blobs["0" * 64] = b"some bytes"
+        fake.part_bytes = 0  # fails with ValueError
+        with pytest.raises(InternalError):
             list(client.read_blob("0" * 64, 0, 10))
 
 

@@ -9,6 +9,7 @@ import typer
 
 from rsq import __version__
 from rsq_agent.cli import pull, search, serve
+from rsq_agent.cli.cache import cache
 from rsq_agent.cli.index import index
 
 app = typer.Typer(
@@ -20,10 +21,12 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command(epilog=pull.EPILOG)(pull.pull)
+app.command("import", epilog=pull.IMPORT_EPILOG)(pull.import_bundle)
 app.command(epilog=serve.SERVE_EPILOG)(serve.serve)
 app.command(epilog="Example:\n\nrsq-agent status --json")(serve.status)
 app.command(epilog=search.EPILOG)(search.search)
 app.add_typer(index, name="index")
+app.add_typer(cache, name="cache")
 
 
 def _print_version(asked: bool) -> None:

@@ -36,6 +36,7 @@ def build_config(
     listen: str = DEFAULT_LISTEN,
     threads: int = 0,
     insecure: bool = False,
+    mirror: bool = False,
 ) -> AgentConfig:
     """`threads` 0 means the cores this process may use."""
     return AgentConfig(
@@ -44,4 +45,5 @@ def build_config(
         server=server,
         listen=listen,
         insecure=insecure,
+        mirror=mirror,
     )

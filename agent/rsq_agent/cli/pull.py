@@ -1,8 +1,9 @@
-"""`rsq-agent pull`."""
+"""`rsq-agent pull` and `rsq-agent import`."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,7 +14,10 @@ from rsq_agent.config import DEFAULT_LISTEN, DEFAULT_SERVER
 
 if TYPE_CHECKING:
     from rsq.resolve import Request
+    from rsq.rpc.registry import RegistryClient
+    from rsq_agent.config import AgentConfig
     from rsq_agent.pull import PullPlan
+    from rsq_agent.sources import Origin
 
 EPILOG = """Examples:
 
@@ -21,52 +25,141 @@ rsq-agent pull git-rsclip-base --vram 2GB
 
 rsq-agent pull git-rsclip-base@staging --vram 600MB --plan
 
-rsq-agent pull git-rsclip-base:3 --tower text --json"""
+rsq-agent pull git-rsclip-base:3 --tower text --json
+
+rsq-agent pull git-rsclip-base --limit-rate 500KB --mirror 10.0.0.7:7200"""
+
+IMPORT_EPILOG = """Examples:
+
+rsq-agent import git-rsclip-base-3.rsq --vram 2GB
+
+rsq-agent import git-rsclip-base-3.rsq --plan"""
+
+Vram = Annotated[
+    str | None,
+    typer.Option(
+        "--vram",
+        help="Memory for the chosen artifacts together: 2GB, 512MiB. Default: no limit.",
+        metavar="SIZE",
+    ),
+]
+OneTower = Annotated[str | None, typer.Option("--tower", help="Only this tower: vision or text.")]
+MaxBatch = Annotated[
+    int, typer.Option("--max-batch", help="Largest batch to be served.", min=1, max=256)
+]
+Pin = Annotated[
+    str | None, typer.Option("--pin", help="Take this variant, such as int8.", metavar="VARIANT")
+]
+PlanOnly = Annotated[
+    bool, typer.Option("--plan", help="Say what would be chosen and moved; move nothing.")
+]
 
 
 def pull(
     reference: Annotated[str, typer.Argument(metavar="NAME", help="NAME, NAME:3 or NAME@alias.")],
-    vram: Annotated[
+    vram: Vram = None,
+    tower: OneTower = None,
+    max_batch: MaxBatch = 8,
+    pin: Pin = None,
+    plan_only: PlanOnly = False,
+    limit_rate: Annotated[
         str | None,
+        typer.Option("--limit-rate", help="Bytes a second at most: 500KB, 4MB.", metavar="SIZE"),
+    ] = None,
+    mirrors: Annotated[
+        list[str] | None,
         typer.Option(
-            "--vram",
-            help="Memory for the chosen artifacts together: 2GB, 512MiB. Default: no limit.",
-            metavar="SIZE",
+            "--mirror",
+            help="An agent that serves with --mirror, asked before the server; may be repeated.",
+            metavar="HOST:PORT",
         ),
     ] = None,
-    tower: Annotated[
-        str | None, typer.Option("--tower", help="Only this tower: vision or text.")
-    ] = None,
-    max_batch: Annotated[
-        int, typer.Option("--max-batch", help="Largest batch to be served.", min=1, max=256)
-    ] = 8,
-    pin: Annotated[
-        str | None,
-        typer.Option("--pin", help="Take this variant, such as int8.", metavar="VARIANT"),
-    ] = None,
-    plan_only: Annotated[
-        bool, typer.Option("--plan", help="Say what would be chosen and moved; move nothing.")
-    ] = False,
     server: Server = DEFAULT_SERVER,
     agent: AgentAddress = DEFAULT_LISTEN,
     as_json: Json = False,
 ) -> None:
     """Fetch the most accurate artifacts that fit, prove them here, and activate them."""
     from rsq.rpc.registry import RegistryClient
-    from rsq_agent.cache import Cache
-    from rsq_agent.pull import plan_pull
+    from rsq.units import parse_size
 
     config = build_config(server=server, listen=agent)
     request = _request(vram, tower, max_batch, pin)
-    cache = Cache(config.home)
+    rate = parse_size(limit_rate) if limit_rate is not None else None
     with RegistryClient(config.server) as client:
-        plan = plan_pull(client, cache, reference, request)
-        if plan_only:
-            _report(plan, plan.to_json(), as_json)
-            return
-        from rsq_agent.cli.pull_steps import run_pull
+        _carry_out(
+            client,
+            reference,
+            request,
+            config,
+            mirrors=tuple(mirrors or ()),
+            bytes_per_second=rate,
+            reports_to=client,
+            plan_only=plan_only,
+            as_json=as_json,
+        )
 
-        moved = run_pull(client, cache, plan, request, config, quiet=as_json)
+
+def import_bundle(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `rsq-server export` wrote.")],
+    vram: Vram = None,
+    tower: OneTower = None,
+    max_batch: MaxBatch = 8,
+    pin: Pin = None,
+    plan_only: PlanOnly = False,
+    agent: AgentAddress = DEFAULT_LISTEN,
+    as_json: Json = False,
+) -> None:
+    """Do what pull does, from a file instead of a server."""
+    from rsq.bundle import BundleReader
+
+    config = build_config(listen=agent)
+    request = _request(vram, tower, max_batch, pin)
+    with BundleReader(file) as bundle:
+        _carry_out(
+            bundle,
+            "",
+            request,
+            config,
+            mirrors=(),
+            bytes_per_second=None,
+            reports_to=None,
+            plan_only=plan_only,
+            as_json=as_json,
+        )
+
+
+def _carry_out(
+    origin: Origin,
+    reference: str,
+    request: Request,
+    config: AgentConfig,
+    *,
+    mirrors: tuple[str, ...],
+    bytes_per_second: int | None,
+    reports_to: RegistryClient | None,
+    plan_only: bool,
+    as_json: bool,
+) -> None:
+    from rsq_agent.cache import Cache
+    from rsq_agent.pull import plan_pull
+
+    cache = Cache(config.home)
+    plan = plan_pull(origin, cache, reference, request)
+    if plan_only:
+        _report(plan, plan.to_json(), as_json)
+        return
+    from rsq_agent.cli.pull_steps import Route, run_pull
+
+    moved = run_pull(
+        origin,
+        cache,
+        plan,
+        request,
+        config,
+        route=Route(mirrors, bytes_per_second),
+        reports_to=reports_to,
+        quiet=as_json,
+    )
     result = plan.to_json()
     result["bytes_fetched"] = moved
     del result["bytes_to_fetch"]

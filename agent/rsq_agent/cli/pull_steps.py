@@ -1,12 +1,23 @@
-"""The moving part of `rsq-agent pull`: fetch, prove, activate, report, with progress on stderr."""
+"""The moving part of `pull` and `import`: fetch, prove, activate, report, with progress on
+stderr."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 
 from filelock import FileLock, Timeout
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from rsq.errors import RsqError
 from rsq.records import Profile
@@ -23,19 +34,32 @@ from rsq_agent.pull import (
     prove,
     to_activation,
 )
+from rsq_agent.sources import ChunkSource
 from rsq_agent.state import load_state, node_id, save_state
 
 
+@dataclass(frozen=True)
+class Route:
+    """How the bytes come: mirrors (HOST:PORT) are asked before the origin, all together send at
+    most `bytes_per_second`."""
+
+    mirrors: tuple[str, ...] = ()
+    bytes_per_second: int | None = None
+
+
 def run_pull(
-    client: RegistryClient,
+    origin: ChunkSource,
     cache: Cache,
     plan: PullPlan,
     request: Request,
     config: AgentConfig,
     *,
+    route: Route,
+    reports_to: RegistryClient | None,
     quiet: bool,
 ) -> int:
-    """Carries out `plan` under the node's pull lock and returns the bytes moved."""
+    """Carries out `plan` under the node's pull lock and returns the bytes that crossed the network.
+    What was measured is told to the server `reports_to`."""
     console = Console(stderr=True, quiet=quiet)
     cache.home.mkdir(parents=True, exist_ok=True)
     lock = FileLock(cache.home / "pull.lock")
@@ -46,7 +70,7 @@ def run_pull(
         lock.acquire()
     try:
         # 1. Fetch what is not here yet.
-        moved = _fetch(client, cache, plan, config, console)
+        moved = _fetch(origin, cache, plan, config, route, console)
         # 2. Prove and measure each artifact in a process of its own.
         profiles = _prove(cache, plan, request, config, console)
         # 3. Hand over to the running agent, which proves again before it swaps; or remember.
@@ -68,31 +92,46 @@ def run_pull(
                 save_state(cache, load_state(cache).activate(activation))
         finally:
             # 4. Tell the server what was measured, also when it was too much.
-            _tell(client, cache, request, profiles, console)
+            if reports_to is not None:
+                _tell(reports_to, cache, request, profiles, console)
         return moved
     finally:
         lock.release()
 
 
 def _fetch(
-    client: RegistryClient, cache: Cache, plan: PullPlan, config: AgentConfig, console: Console
+    origin: ChunkSource,
+    cache: Cache,
+    plan: PullPlan,
+    config: AgentConfig,
+    route: Route,
+    console: Console,
 ) -> int:
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        console=console,
-        disable=not sys.stderr.isatty() or console.quiet,
-        transient=True,
-    ) as progress:
+    with ExitStack() as stack:
+        mirrors: Sequence[ChunkSource] = [
+            stack.enter_context(RegistryClient(address)) for address in route.mirrors
+        ]
+        progress = stack.enter_context(
+            Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                DownloadColumn(),
+                TransferSpeedColumn(),
+                TimeRemainingColumn(),
+                console=console,
+                disable=not sys.stderr.isatty() or console.quiet,
+                transient=True,
+            )
+        )
         task = progress.add_task("Fetching", total=plan.bytes_to_fetch)
         return fetch_plan(
-            client,
+            origin,
             cache,
             plan,
-            readers=config.readers,
             on_bytes=lambda count: progress.advance(task, count),
+            readers=config.readers,
+            mirrors=mirrors,
+            bytes_per_second=route.bytes_per_second,
         )
 
 

@@ -18,7 +18,9 @@ SERVE_EPILOG = """Examples:
 
 rsq-agent serve
 
-rsq-agent serve --model git-rsclip-base --listen 127.0.0.1:7300"""
+rsq-agent serve --model git-rsclip-base --listen 127.0.0.1:7300
+
+rsq-agent serve --mirror"""
 
 
 def serve(
@@ -35,11 +37,16 @@ def serve(
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Allow a bind beyond loopback without TLS.")
     ] = False,
+    mirror: Annotated[
+        bool, typer.Option("--mirror", help="Give what was pulled here to other nodes as well.")
+    ] = False,
 ) -> None:
     """Serve embedding and search for what was pulled. Works with no server reachable."""
     from rsq_agent.app import Agent
 
-    config = build_config(server=server, listen=listen, threads=threads, insecure=insecure)
+    config = build_config(
+        server=server, listen=listen, threads=threads, insecure=insecure, mirror=mirror
+    )
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -44,16 +44,6 @@ class RegistryStub(object):
                 request_serializer=rsq_dot_v1_dot_registry__pb2.GetVersionRequest.SerializeToString,
                 response_deserializer=rsq_dot_v1_dot_registry__pb2.GetVersionResponse.FromString,
                 _registered_method=True)
-        self.GetManifest = channel.unary_unary(
-                '/rsq.v1.Registry/GetManifest',
-                request_serializer=rsq_dot_v1_dot_registry__pb2.GetManifestRequest.SerializeToString,
-                response_deserializer=rsq_dot_v1_dot_registry__pb2.GetManifestResponse.FromString,
-                _registered_method=True)
-        self.ReadBlob = channel.unary_stream(
-                '/rsq.v1.Registry/ReadBlob',
-                request_serializer=rsq_dot_v1_dot_registry__pb2.ReadBlobRequest.SerializeToString,
-                response_deserializer=rsq_dot_v1_dot_registry__pb2.ReadBlobResponse.FromString,
-                _registered_method=True)
         self.SetAlias = channel.unary_unary(
                 '/rsq.v1.Registry/SetAlias',
                 request_serializer=rsq_dot_v1_dot_registry__pb2.SetAliasRequest.SerializeToString,
@@ -102,19 +92,6 @@ class RegistryServicer(object):
 
     def GetVersion(self, request, context):
         """A version with its artifacts and everything recorded about them. The node resolves by itself.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def GetManifest(self, request, context):
-        """Missing associated documentation comment in .proto file."""
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def ReadBlob(self, request, context):
-        """A short, bounded read: at most 16 MiB, in messages of 256 KiB.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -178,16 +155,6 @@ def add_RegistryServicer_to_server(servicer, server):
                     servicer.GetVersion,
                     request_deserializer=rsq_dot_v1_dot_registry__pb2.GetVersionRequest.FromString,
                     response_serializer=rsq_dot_v1_dot_registry__pb2.GetVersionResponse.SerializeToString,
-            ),
-            'GetManifest': grpc.unary_unary_rpc_method_handler(
-                    servicer.GetManifest,
-                    request_deserializer=rsq_dot_v1_dot_registry__pb2.GetManifestRequest.FromString,
-                    response_serializer=rsq_dot_v1_dot_registry__pb2.GetManifestResponse.SerializeToString,
-            ),
-            'ReadBlob': grpc.unary_stream_rpc_method_handler(
-                    servicer.ReadBlob,
-                    request_deserializer=rsq_dot_v1_dot_registry__pb2.ReadBlobRequest.FromString,
-                    response_serializer=rsq_dot_v1_dot_registry__pb2.ReadBlobResponse.SerializeToString,
             ),
             'SetAlias': grpc.unary_unary_rpc_method_handler(
                     servicer.SetAlias,
@@ -279,60 +246,6 @@ class Registry(object):
             '/rsq.v1.Registry/GetVersion',
             rsq_dot_v1_dot_registry__pb2.GetVersionRequest.SerializeToString,
             rsq_dot_v1_dot_registry__pb2.GetVersionResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def GetManifest(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/rsq.v1.Registry/GetManifest',
-            rsq_dot_v1_dot_registry__pb2.GetManifestRequest.SerializeToString,
-            rsq_dot_v1_dot_registry__pb2.GetManifestResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def ReadBlob(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_stream(
-            request,
-            target,
-            '/rsq.v1.Registry/ReadBlob',
-            rsq_dot_v1_dot_registry__pb2.ReadBlobRequest.SerializeToString,
-            rsq_dot_v1_dot_registry__pb2.ReadBlobResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -522,6 +435,125 @@ class Registry(object):
             '/rsq.v1.Registry/ListNodes',
             rsq_dot_v1_dot_registry__pb2.ListNodesRequest.SerializeToString,
             rsq_dot_v1_dot_registry__pb2.ListNodesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class ContentStub(object):
+    """The bytes of artifacts. Servers have it, and agents that are mirrors: whoever reads verifies.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.GetManifest = channel.unary_unary(
+                '/rsq.v1.Content/GetManifest',
+                request_serializer=rsq_dot_v1_dot_registry__pb2.GetManifestRequest.SerializeToString,
+                response_deserializer=rsq_dot_v1_dot_registry__pb2.GetManifestResponse.FromString,
+                _registered_method=True)
+        self.ReadBlob = channel.unary_stream(
+                '/rsq.v1.Content/ReadBlob',
+                request_serializer=rsq_dot_v1_dot_registry__pb2.ReadBlobRequest.SerializeToString,
+                response_deserializer=rsq_dot_v1_dot_registry__pb2.ReadBlobResponse.FromString,
+                _registered_method=True)
+
+
+class ContentServicer(object):
+    """The bytes of artifacts. Servers have it, and agents that are mirrors: whoever reads verifies.
+    """
+
+    def GetManifest(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadBlob(self, request, context):
+        """A short, bounded read: at most 16 MiB, in messages of 256 KiB.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_ContentServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'GetManifest': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetManifest,
+                    request_deserializer=rsq_dot_v1_dot_registry__pb2.GetManifestRequest.FromString,
+                    response_serializer=rsq_dot_v1_dot_registry__pb2.GetManifestResponse.SerializeToString,
+            ),
+            'ReadBlob': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadBlob,
+                    request_deserializer=rsq_dot_v1_dot_registry__pb2.ReadBlobRequest.FromString,
+                    response_serializer=rsq_dot_v1_dot_registry__pb2.ReadBlobResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'rsq.v1.Content', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('rsq.v1.Content', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Content(object):
+    """The bytes of artifacts. Servers have it, and agents that are mirrors: whoever reads verifies.
+    """
+
+    @staticmethod
+    def GetManifest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rsq.v1.Content/GetManifest',
+            rsq_dot_v1_dot_registry__pb2.GetManifestRequest.SerializeToString,
+            rsq_dot_v1_dot_registry__pb2.GetManifestResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadBlob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/rsq.v1.Content/ReadBlob',
+            rsq_dot_v1_dot_registry__pb2.ReadBlobRequest.SerializeToString,
+            rsq_dot_v1_dot_registry__pb2.ReadBlobResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -34,9 +34,6 @@ class RegistryStub:
     ListModels: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListModelsRequest, _registry_pb2.ListModelsResponse]
     GetVersion: _grpc.UnaryUnaryMultiCallable[_registry_pb2.GetVersionRequest, _registry_pb2.GetVersionResponse]
     """A version with its artifacts and everything recorded about them. The node resolves by itself."""
-    GetManifest: _grpc.UnaryUnaryMultiCallable[_registry_pb2.GetManifestRequest, _registry_pb2.GetManifestResponse]
-    ReadBlob: _grpc.UnaryStreamMultiCallable[_registry_pb2.ReadBlobRequest, _registry_pb2.ReadBlobResponse]
-    """A short, bounded read: at most 16 MiB, in messages of 256 KiB."""
     SetAlias: _grpc.UnaryUnaryMultiCallable[_registry_pb2.SetAliasRequest, _registry_pb2.SetAliasResponse]
     RemoveAlias: _grpc.UnaryUnaryMultiCallable[_registry_pb2.RemoveAliasRequest, _registry_pb2.RemoveAliasResponse]
     ListAliasEvents: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListAliasEventsRequest, _registry_pb2.ListAliasEventsResponse]
@@ -56,9 +53,6 @@ class RegistryAsyncStub(RegistryStub):
     ListModels: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListModelsRequest, _registry_pb2.ListModelsResponse]  # type: ignore[assignment]
     GetVersion: _aio.UnaryUnaryMultiCallable[_registry_pb2.GetVersionRequest, _registry_pb2.GetVersionResponse]  # type: ignore[assignment]
     """A version with its artifacts and everything recorded about them. The node resolves by itself."""
-    GetManifest: _aio.UnaryUnaryMultiCallable[_registry_pb2.GetManifestRequest, _registry_pb2.GetManifestResponse]  # type: ignore[assignment]
-    ReadBlob: _aio.UnaryStreamMultiCallable[_registry_pb2.ReadBlobRequest, _registry_pb2.ReadBlobResponse]  # type: ignore[assignment]
-    """A short, bounded read: at most 16 MiB, in messages of 256 KiB."""
     SetAlias: _aio.UnaryUnaryMultiCallable[_registry_pb2.SetAliasRequest, _registry_pb2.SetAliasResponse]  # type: ignore[assignment]
     RemoveAlias: _aio.UnaryUnaryMultiCallable[_registry_pb2.RemoveAliasRequest, _registry_pb2.RemoveAliasResponse]  # type: ignore[assignment]
     ListAliasEvents: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListAliasEventsRequest, _registry_pb2.ListAliasEventsResponse]  # type: ignore[assignment]
@@ -87,21 +81,6 @@ class RegistryServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_registry_pb2.GetVersionResponse, _abc.Awaitable[_registry_pb2.GetVersionResponse]]:
         """A version with its artifacts and everything recorded about them. The node resolves by itself."""
-
-    @_abc_1.abstractmethod
-    def GetManifest(
-        self,
-        request: _registry_pb2.GetManifestRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_registry_pb2.GetManifestResponse, _abc.Awaitable[_registry_pb2.GetManifestResponse]]: ...
-
-    @_abc_1.abstractmethod
-    def ReadBlob(
-        self,
-        request: _registry_pb2.ReadBlobRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_registry_pb2.ReadBlobResponse], _abc.AsyncIterator[_registry_pb2.ReadBlobResponse]]:
-        """A short, bounded read: at most 16 MiB, in messages of 256 KiB."""
 
     @_abc_1.abstractmethod
     def SetAlias(
@@ -158,6 +137,46 @@ class RegistryServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_registry_pb2.ListNodesResponse, _abc.Awaitable[_registry_pb2.ListNodesResponse]]: ...
 
 def add_RegistryServicer_to_server(servicer: RegistryServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class ContentStub:
+    """The bytes of artifacts. Servers have it, and agents that are mirrors: whoever reads verifies."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> ContentAsyncStub: ...
+    GetManifest: _grpc.UnaryUnaryMultiCallable[_registry_pb2.GetManifestRequest, _registry_pb2.GetManifestResponse]
+    ReadBlob: _grpc.UnaryStreamMultiCallable[_registry_pb2.ReadBlobRequest, _registry_pb2.ReadBlobResponse]
+    """A short, bounded read: at most 16 MiB, in messages of 256 KiB."""
+
+@_typing.type_check_only
+class ContentAsyncStub(ContentStub):
+    """The bytes of artifacts. Servers have it, and agents that are mirrors: whoever reads verifies."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    GetManifest: _aio.UnaryUnaryMultiCallable[_registry_pb2.GetManifestRequest, _registry_pb2.GetManifestResponse]  # type: ignore[assignment]
+    ReadBlob: _aio.UnaryStreamMultiCallable[_registry_pb2.ReadBlobRequest, _registry_pb2.ReadBlobResponse]  # type: ignore[assignment]
+    """A short, bounded read: at most 16 MiB, in messages of 256 KiB."""
+
+class ContentServicer(metaclass=_abc_1.ABCMeta):
+    """The bytes of artifacts. Servers have it, and agents that are mirrors: whoever reads verifies."""
+
+    @_abc_1.abstractmethod
+    def GetManifest(
+        self,
+        request: _registry_pb2.GetManifestRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.GetManifestResponse, _abc.Awaitable[_registry_pb2.GetManifestResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ReadBlob(
+        self,
+        request: _registry_pb2.ReadBlobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_registry_pb2.ReadBlobResponse], _abc.AsyncIterator[_registry_pb2.ReadBlobResponse]]:
+        """A short, bounded read: at most 16 MiB, in messages of 256 KiB."""
+
+def add_ContentServicer_to_server(servicer: ContentServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class PublishingStub:
     """What a publisher on another machine needs: blobs first, then the version that names them."""

@@ -1,4 +1,4 @@
-"""`rsq-server alias set` and `rsq-server alias list`."""
+"""`rsq-server alias set | list | remove | history`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,17 @@ EPILOG = """Examples:
 
 rsq-server alias set git-rsclip-base production 3
 
-rsq-server alias list git-rsclip-base"""
+rsq-server alias list git-rsclip-base
+
+rsq-server alias history git-rsclip-base --alias production --at 2026-03-01"""
+
+HISTORY_EPILOG = """Examples:
+
+rsq-server alias history git-rsclip-base
+
+rsq-server alias history git-rsclip-base --alias production --at 2026-03-01
+
+rsq-server alias history git-rsclip-base --at 2026-03-01T12:00:00Z --json"""
 
 alias = typer.Typer(
     help="Point names such as production at versions.",
@@ -59,3 +69,69 @@ def list_aliases(model: Model, server: Server = None, as_json: Json = False) -> 
         print_table([{"alias": name, "version": str(n)} for name, n in aliases.items()])
     else:
         print(f"{model} has no aliases. Set one: rsq-server alias set {model} production 1")
+
+
+@alias.command("remove", epilog="Example:\n\nrsq-server alias remove git-rsclip-base staging")
+def remove_alias(
+    model: Model,
+    name: Annotated[str, typer.Argument(metavar="ALIAS", help="Such as staging.")],
+    server: Server = None,
+    as_json: Json = False,
+) -> None:
+    """Remove an alias; its history stays."""
+    from rsq_server.cli.registry import open_registry
+
+    with open_registry(server) as registry:
+        registry.remove_alias(model, name)
+    if as_json:
+        print_json({"model": model, "alias": name, "version": None})
+    else:
+        print(f"{model} has no alias {name} any more.")
+
+
+@alias.command("history", epilog=HISTORY_EPILOG)
+def show_history(
+    model: Model,
+    name: Annotated[
+        str | None, typer.Option("--alias", help="Only this one.", metavar="ALIAS")
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            "--at",
+            help="What each meant then: a day (its end, UTC) or a time such as "
+            "2026-03-01T12:00:00Z.",
+            metavar="DATE",
+        ),
+    ] = None,
+    server: Server = None,
+    as_json: Json = False,
+) -> None:
+    """Say who moved which alias when, or what it meant on a day."""
+    from dataclasses import asdict
+
+    from rsq_server.alias_history import in_force, parse_moment
+    from rsq_server.cli.registry import open_registry
+
+    moment = parse_moment(at) if at is not None else None
+    with open_registry(server) as registry:
+        events = registry.alias_history(model)
+    events = [event for event in events if name in (None, event.alias)]
+    if moment is not None:
+        events = in_force(events, moment)
+    if as_json:
+        print_json({"model": model, "events": [asdict(event) for event in events]})
+    elif events:
+        print_table(
+            [
+                {
+                    "alias": event.alias,
+                    "version": "removed" if event.version is None else str(event.version),
+                    "since" if moment else "at": event.at,
+                    "by": event.by,
+                }
+                for event in events
+            ]
+        )
+    else:
+        print(f"{model} had no such alias{' then' if moment else ''}.")

@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from rsq import __version__
-from rsq_server.cli import models, nodes, publish, recipes, report, serve
+from rsq_server.cli import (
+    bundles,
+    lifecycle,
+    maintenance,
+    models,
+    nodes,
+    publish,
+    recipes,
+    report,
+    serve,
+)
 from rsq_server.cli.aliases import alias
 
 EPILOG = """Examples:
@@ -35,6 +45,12 @@ app.command(epilog=models.MODELS_EPILOG)(models.models)
 app.command(epilog=models.SHOW_EPILOG)(models.show)
 app.command(epilog=report.EPILOG)(report.report)
 app.add_typer(alias, name="alias")
+app.command(epilog=lifecycle.DEPRECATE_EPILOG)(lifecycle.deprecate)
+app.command(epilog=lifecycle.DELETE_EPILOG)(lifecycle.delete)
+app.command(epilog=maintenance.GC_EPILOG)(maintenance.gc)
+app.command(epilog=maintenance.VERIFY_EPILOG)(maintenance.verify)
+app.command(epilog=bundles.EXPORT_EPILOG)(bundles.export)
+app.command("import", epilog=bundles.IMPORT_EPILOG)(bundles.import_versions)
 app.command(epilog=nodes.EPILOG)(nodes.nodes)
 
 

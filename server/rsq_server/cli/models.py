@@ -77,6 +77,10 @@ def print_version(version: VersionRow, gates: Gates = FIXED_GATES) -> None:
 
     aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
     print(f"{version.model}:{version.version}{aliases}", flush=True)  # before what rich writes
+    if version.deleted_at is not None:
+        print(f"DELETED on {version.deleted_at[:10]}: its files may be gone.", flush=True)
+    if version.deprecated is not None:
+        print(f"DEPRECATED: {version.deprecated}", flush=True)
     print_table(version_table_rows(version, gates), keys=2)  # tower and variant
     licence = version.licence or "not stated"
     print(f"Source {version.source}, licence {licence}, published {version.created_at}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
@@ -25,6 +25,18 @@ class LineProgress:
 
     def advance(self, done: int, total: int | None, detail: str) -> None:
         """Nothing: a line for each unit would drown the log."""
+
+
+@contextmanager
+def show_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """One bar on stderr for the length of the block, in a terminal; it takes done and total."""
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+
+    console = Console(stderr=True)
+    with Bars(console=console, disable=not console.is_terminal, transient=True) as bars:
+        task = bars.add_task(title, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
 
 
 @contextmanager

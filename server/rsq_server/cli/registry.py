@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from rsq_server.cli.options import build_config
 
 if TYPE_CHECKING:
-    from rsq.records import ModelRow, NodeRow, VersionRow
+    from rsq.records import AliasEvent, ModelRow, NodeRow, VersionRow
     from rsq_registry.catalogue import Catalogue
 
 
@@ -28,6 +28,22 @@ class Registry(Protocol):
 
     def set_alias(self, model: str, alias: str, version: int) -> None:
         """Moves the alias. Raises BadInput, NotFound."""
+        ...
+
+    def remove_alias(self, model: str, alias: str) -> None:
+        """Raises BadInput, NotFound."""
+        ...
+
+    def alias_history(self, model: str) -> list[AliasEvent]:
+        """Every move of every alias of the model, oldest first. Raises BadInput, NotFound."""
+        ...
+
+    def deprecate(self, model: str, version: int, reason: str | None) -> None:
+        """Advises against the version; None takes that back. Raises BadInput, NotFound."""
+        ...
+
+    def delete_version(self, model: str, version: int) -> None:
+        """Gives up the version's files. Raises NotFound, BadInput while an alias points at it."""
         ...
 
     def nodes(self) -> list[NodeRow]:
@@ -49,6 +65,18 @@ class LocalRegistry:
 
     def set_alias(self, model: str, alias: str, version: int) -> None:
         self._catalogue.set_alias(model, alias, version, by=user_name())
+
+    def remove_alias(self, model: str, alias: str) -> None:
+        self._catalogue.set_alias(model, alias, None, by=user_name())
+
+    def alias_history(self, model: str) -> list[AliasEvent]:
+        return self._catalogue.alias_history(model)
+
+    def deprecate(self, model: str, version: int, reason: str | None) -> None:
+        self._catalogue.deprecate(model, version, reason)
+
+    def delete_version(self, model: str, version: int) -> None:
+        self._catalogue.delete_version(model, version)
 
     def nodes(self) -> list[NodeRow]:
         return self._catalogue.nodes()

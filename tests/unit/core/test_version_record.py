@@ -6,10 +6,10 @@ import json
 from dataclasses import replace
 
 import pytest
+from report_samples import make_version
 
 from rsq.errors import BadManifest
 from rsq.version_record import MAX_RECORD_BYTES, decode_version, encode_version
-from report_samples import make_version
 
 VERSION = replace(
     make_version(), source_digest="a" * 64, details_digest="b" * 64, aliases=("production",)
