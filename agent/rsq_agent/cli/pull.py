@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -145,6 +146,9 @@ def _carry_out(
 
     cache = Cache(config.home)
     plan = plan_pull(origin, cache, reference, request)
+    if plan.version.deprecated is not None:
+        name = f"{plan.version.model}:{plan.version.version}"
+        print(f"{name} is deprecated: {plan.version.deprecated}", file=sys.stderr)
     if plan_only:
         _report(plan, plan.to_json(), as_json)
         return
