@@ -6,59 +6,31 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
-import psutil
 from make_base_checkpoint import make_checkpoint
 from programs import COMMANDS, Programs
+from watched import run_watched
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-SAMPLE_SECONDS = 0.2
 
 
 def run(folder: Path) -> dict[str, Any]:
     make_checkpoint(folder / "base")
     programs = Programs(folder / "home")
-    started = time.perf_counter()
-    process = subprocess.Popen(
+    published = run_watched(
         [COMMANDS / "rsq-server", "publish", folder / "base", "--name", "base", "--json"],
-        env=programs.environment,
-        stdout=subprocess.PIPE,
-        text=True,
+        programs.environment,
     )
-    peak_bytes = 0
-    while process.poll() is None:
-        peak_bytes = max(peak_bytes, _resident_bytes(process.pid))
-        time.sleep(SAMPLE_SECONDS)
-    seconds = time.perf_counter() - started
-    assert process.stdout is not None
-    if process.returncode != 0:
-        raise RuntimeError(f"publish ended with {process.returncode}")
-    with process.stdout as output:
-        published = json.loads(output.read())
     return {
         "cores": os.cpu_count(),
         "load_average_at_end": os.getloadavg()[0],
-        "seconds": seconds,
-        "peak_resident_bytes": peak_bytes,
-        "published": published,
+        "seconds": published.seconds,
+        "peak_resident_bytes": published.peak_resident_bytes,
+        "published": json.loads(published.out),
     }
-
-
-def _resident_bytes(pid: int) -> int:
-    """Of the process and its children; shared pages count once each, so it errs upwards."""
-    total = 0
-    try:
-        root = psutil.Process(pid)
-        for process in [root, *root.children(recursive=True)]:
-            total += process.memory_info().rss
-    except psutil.NoSuchProcess:
-        pass
-    return total
 
 
 def main() -> None:

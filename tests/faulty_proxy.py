@@ -112,4 +112,9 @@ def _forward_badly(
 
 def _close(*sockets: socket.socket) -> None:
     for each in sockets:
+        try:
+            # Wakes the thread that reads from it; until then closing has no effect.
+            each.shutdown(socket.SHUT_RD)
+        except OSError:
+            pass
         each.close()

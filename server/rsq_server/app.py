@@ -10,6 +10,7 @@ from functools import partial
 from rsq.rpc.server import RpcServer
 from rsq.v1.registry_pb2_grpc import (
     add_ContentServicer_to_server,
+    add_PublishingServicer_to_server,
     add_RegistryServicer_to_server,
 )
 from rsq_registry.blobs import Blobs, BlobStore
@@ -17,10 +18,13 @@ from rsq_registry.catalogue import Catalogue
 from rsq_registry.database import open_database
 from rsq_server.config import ServerConfig
 from rsq_server.rpc.content import ContentService
+from rsq_server.rpc.publishing import PublishingService
 from rsq_server.rpc.registry import RegistryService
+from rsq_server.uploads import Uploads
 
 REGISTRY_SERVICE = "rsq.v1.Registry"
 CONTENT_SERVICE = "rsq.v1.Content"
+PUBLISHING_SERVICE = "rsq.v1.Publishing"
 
 
 @dataclass(frozen=True)
@@ -53,10 +57,16 @@ def run_server(stores: Stores, config: ServerConfig) -> Iterator[RpcServer]:
     """
     registry = RegistryService(stores.catalogue)
     content = ContentService(catalogue=stores.catalogue, blobs=stores.blobs)
+    publishing = PublishingService(
+        catalogue=stores.catalogue,
+        blobs=stores.blobs,
+        uploads=Uploads(config.uploads_folder, stores.blobs),
+    )
     server = RpcServer(
         [
             (REGISTRY_SERVICE, partial(add_RegistryServicer_to_server, registry)),
             (CONTENT_SERVICE, partial(add_ContentServicer_to_server, content)),
+            (PUBLISHING_SERVICE, partial(add_PublishingServicer_to_server, publishing)),
         ],
         listen=config.listen,
         insecure=config.insecure,

@@ -14,6 +14,7 @@ class ServerConfig:
 
     HOME/registry.db      models, versions, measurements, nodes
          blobs/           files and manifests by SHA-256
+         uploads/         blobs that publishers elsewhere are sending
          work/            temporary folders of publishing, each removed when it ends
          searches/        what searches for mixed variants measured, so that none is repeated
     """
@@ -33,6 +34,10 @@ class ServerConfig:
     @property
     def work_folder(self) -> Path:
         return self.home / "work"
+
+    @property
+    def uploads_folder(self) -> Path:
+        return self.home / "uploads"
 
     @property
     def journal_folder(self) -> Path:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import errno
 import gc
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from rsq.digest import digest_bytes
 from rsq.errors import BadInput, EnvironmentFault, Exhausted, GateRefused, Interrupted
 from rsq.manifest import encode_manifest
 from rsq.records import ArtifactEvaluation, ArtifactRow, PairEvaluation, Profile, VersionRow
 from rsq.reference import require_alias, require_model_name
-from rsq_registry.blobs import Blobs
-from rsq_registry.catalogue import Catalogue
 from rsq_registry.drafts import VersionDraft
 from rsq_server.build.artifact import BuiltArtifact, reference_of
 from rsq_server.build.calibration import compare_looks
@@ -81,8 +80,30 @@ class PublishResult:
     notes: tuple[str, ...]
 
 
+class Versions(Protocol):
+    """Where versions go: a catalogue, or `rsq_server.remote.RemoteRegistry`."""
+
+    def lease(self, digests: Collection[str], *, seconds: float) -> None:
+        """Keeps blobs from garbage collection."""
+        ...
+
+    def add_version(self, draft: VersionDraft) -> VersionRow:
+        """All or nothing; raises what `Catalogue.add_version` raises."""
+        ...
+
+
+class Files(Protocol):
+    """Where their files go: blobs, or `rsq_server.remote.RemoteRegistry`."""
+
+    def has(self, digest: str) -> bool: ...
+
+    def put_file(self, path: Path, *, expected: str | None = None) -> str: ...
+
+    def put_bytes(self, data: bytes, *, expected: str | None = None) -> str: ...
+
+
 def publish(
-    request: PublishRequest, *, catalogue: Catalogue, blobs: Blobs, progress: Progress
+    request: PublishRequest, *, catalogue: Versions, blobs: Files, progress: Progress
 ) -> PublishResult:
     """Makes the next version of `request.name`, in the steps that `progress` names:
 
@@ -320,7 +341,7 @@ def _to_row(
     )
 
 
-def _lease(artifacts: list[BuiltArtifact], report_digest: str, catalogue: Catalogue) -> None:
+def _lease(artifacts: list[BuiltArtifact], report_digest: str, catalogue: Versions) -> None:
     """Keeps what is going to be named from garbage collection, before anyone asks what is there."""
     digests = {entry.sha256 for artifact in artifacts for entry in artifact.manifest.files}
     digests |= {artifact.id for artifact in artifacts} | {report_digest}
@@ -328,7 +349,7 @@ def _lease(artifacts: list[BuiltArtifact], report_digest: str, catalogue: Catalo
 
 
 def _store_files(
-    artifacts: list[BuiltArtifact], blobs: Blobs, progress: Progress
+    artifacts: list[BuiltArtifact], blobs: Files, progress: Progress
 ) -> tuple[int, int]:
     """(bytes stored, bytes that were already there), each blob counted once."""
     entries = {

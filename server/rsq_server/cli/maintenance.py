@@ -38,13 +38,17 @@ def gc(
 ) -> None:
     """Remove files that no version needs. Safe while the server runs and others publish."""
     from rsq.units import format_size
-    from rsq_registry.garbage import collect
+    from rsq_registry.garbage import UNFINISHED_SECONDS, collect
     from rsq_server.app import open_stores
     from rsq_server.leftovers import remove_leftovers
+    from rsq_server.uploads import Uploads
 
     config = build_config()
     with open_stores(config) as stores, show_bar("Removing") as advance:
         found = collect(stores.catalogue, stores.blobs, dry_run=dry_run, advance=advance)
+        if not dry_run:
+            uploads = Uploads(config.uploads_folder, stores.blobs)
+            uploads.discard_unfinished(older_than_s=UNFINISHED_SECONDS)
     leftovers = remove_leftovers(config, dry_run=dry_run)
     if as_json:
         print_json(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +19,8 @@ from rsq_server.gates import Gates
 from rsq_server.recipes import DEFAULT_VARIANTS
 
 if TYPE_CHECKING:
-    from rsq_server.publish import PublishResult
+    from rsq_server.config import ServerConfig
+    from rsq_server.publish import Files, PublishResult, Versions
 
 EPILOG = """Examples:
 
@@ -30,6 +33,8 @@ rsq-server publish ./checkpoint --name git-rsclip-base --variants fp32,int8,my-r
 rsq-server publish ./checkpoint --name git-rsclip-base --min-top1 0.95 --max-recall-drop 0.005
 
 rsq-server publish modelscope:lcybuaa/Git-RSCLIP-base --name git-rsclip-base
+
+rsq-server publish ./checkpoint --name git-rsclip-base --server 10.0.0.5:7100
 
 rsq-server publish hf:google/siglip-base-patch16-256 --name siglip --variants fp32,int8 --json"""
 
@@ -89,10 +94,17 @@ def publish(
     alias: Annotated[
         str | None, typer.Option("--alias", help="Point this alias at the new version.")
     ] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            "--server",
+            help="Build here and store at the server that runs there.",
+            metavar="HOST:PORT",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Export, quantize, measure and store a checkpoint as a new version."""
-    from rsq_server.app import open_stores
     from rsq_server.cli.progress import show_progress
 
     # All this is checked first, since importing torch takes seconds.
@@ -118,14 +130,29 @@ def publish(
             keep_rejected=keep_rejected,
             journal_folder=config.journal_folder,
         )
-        with open_stores(config) as stores:
-            result = run_publish(
-                request, catalogue=stores.catalogue, blobs=stores.blobs, progress=progress
-            )
+        with _open_destination(server, config) as (catalogue, blobs):
+            result = run_publish(request, catalogue=catalogue, blobs=blobs, progress=progress)
     if as_json:
         _print_json(result, gates)
     else:
         _print_result(result, gates, kept=keep_rejected)
+
+
+@contextmanager
+def _open_destination(server: str | None, config: ServerConfig) -> Iterator[tuple[Versions, Files]]:
+    if server is None:
+        from rsq_server.app import open_stores
+
+        with open_stores(config) as stores:
+            yield stores.catalogue, stores.blobs
+        return
+    from rsq.rpc.publishing import PublishingClient
+    from rsq_server.remote import RemoteRegistry
+
+    with PublishingClient(server) as client:
+        client.find_missing([])  # minutes of building come first, so ask now whether it is there
+        remote = RemoteRegistry(client)
+        yield remote, remote
 
 
 def _print_json(result: PublishResult, gates: Gates) -> None:

@@ -8,6 +8,7 @@ from rsq.v1 import registry_pb2 as pb
 from rsq.v1.registry_pb2_grpc import RegistryServicer
 from rsq.wire import registry as wire
 from rsq_registry.catalogue import Catalogue
+from rsq_server.rpc.callers import describe_caller
 
 
 class RegistryService(RegistryServicer):
@@ -32,14 +33,14 @@ class RegistryService(RegistryServicer):
         self, request: pb.SetAliasRequest, context: grpc.ServicerContext
     ) -> pb.SetAliasResponse:
         self._catalogue.set_alias(
-            request.model, request.alias, request.version, by=_describe_caller(context)
+            request.model, request.alias, request.version, by=describe_caller(context)
         )
         return pb.SetAliasResponse()
 
     def RemoveAlias(
         self, request: pb.RemoveAliasRequest, context: grpc.ServicerContext
     ) -> pb.RemoveAliasResponse:
-        self._catalogue.set_alias(request.model, request.alias, None, by=_describe_caller(context))
+        self._catalogue.set_alias(request.model, request.alias, None, by=describe_caller(context))
         return pb.RemoveAliasResponse()
 
     def ListAliasEvents(
@@ -73,8 +74,3 @@ class RegistryService(RegistryServicer):
         self, request: pb.ListNodesRequest, context: grpc.ServicerContext
     ) -> pb.ListNodesResponse:
         return pb.ListNodesResponse(nodes=[wire.node_to_pb(row) for row in self._catalogue.nodes()])
-
-
-def _describe_caller(context: grpc.ServicerContext) -> str:
-    """Who moves an alias, for its history: the address, without the port of the moment."""
-    return f"rpc {context.peer().rpartition(':')[0]}"
