@@ -144,7 +144,7 @@ def _store(catalogue: Catalogue, blobs: BlobStore, artifacts: list[TinyArtifact]
 
 
 def _judge(home: Path, artifacts: list[TinyArtifact]) -> str:
-    """What is wrong with the registry after garbage collection; nothing if it is as it should be."""
+    """What is wrong with the registry after garbage collection, or nothing."""
     engine = open_database(home / "registry.db")
     try:
         blobs = BlobStore(home / "blobs")
