@@ -17,7 +17,7 @@ $(VENV)/.installed: constraints.txt requirements-dev.txt core/pyproject.toml reg
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -r requirements-dev.txt \
-		-e core -e registry -e server -e 'agent[cpu]'
+		-e core -e 'registry[postgresql,s3]' -e server -e 'agent[cpu]'
 	@touch $@
 
 demo: install  ## Publish, serve, pull, index and search with the demo model

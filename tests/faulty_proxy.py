@@ -1,4 +1,4 @@
-"""A TCP proxy that cuts, resets, slows, silences or damages what a server sends."""
+"""A TCP proxy that cuts, resets, slows, silences or damages what a server sends, or its clients."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ PIECE_BYTES = 16 << 10
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens to one connection. Offsets count the bytes that the server sends over it."""
+    """What happens to one connection. Offsets count the bytes that the server sends over it, or its
+    client where the proxy harms uploads."""
 
     cut_at: int | None = None  # closed in order
     reset_at: int | None = None  # closed by a reset
@@ -36,7 +37,9 @@ class Proxy:
 
 
 @contextmanager
-def run_proxy(target: str, choose: Callable[[int], Fault]) -> Iterator[Proxy]:
+def run_proxy(
+    target: str, choose: Callable[[int], Fault], *, harms_uploads: bool = False
+) -> Iterator[Proxy]:
     listener = socket.create_server(("127.0.0.1", 0))
     host, port = target.rsplit(":", 1)
     proxy = Proxy(f"127.0.0.1:{listener.getsockname()[1]}", choose)
@@ -55,10 +58,11 @@ def run_proxy(target: str, choose: Callable[[int], Fault]) -> Iterator[Proxy]:
             number = proxy.connections
             proxy.connections += 1
             proxy.sockets += [client, server]
-            threading.Thread(target=_forward, args=(client, server), daemon=True).start()
+            sender, receiver = (client, server) if harms_uploads else (server, client)
+            threading.Thread(target=_forward, args=(receiver, sender), daemon=True).start()
             fault = proxy.choose(number)
             threading.Thread(
-                target=_forward_badly, args=(server, client, fault, proxy), daemon=True
+                target=_forward_badly, args=(sender, receiver, fault, proxy), daemon=True
             ).start()
 
     threading.Thread(target=accept, daemon=True).start()

@@ -1,4 +1,4 @@
-"""Opening the registry's database: SQLite in WAL mode by default."""
+"""Opening the registry's database: SQLite in WAL mode by default, PostgreSQL by URL."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, exc, make_url
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    NullPool,
+    create_engine,
+    event,
+    exc,
+    make_url,
+    text,
+)
 
 from rsq.errors import BadInput, EnvironmentFault, Exhausted
 from rsq_registry.schema import upgrade_schema
@@ -17,6 +27,8 @@ from rsq_registry.transactions import WRITES, translated_failures
 
 BUSY_TIMEOUT_S = 30.0  # how long a writer waits for another
 MIGRATION_TIMEOUT_S = 120.0  # how long a starting process waits for another's migration
+CONNECT_TIMEOUT_S = 10
+MIGRATION_LOCK = 0x7273715F  # any number that no other program on the database is likely to take
 
 
 def open_database(location: str | Path) -> Engine:
@@ -24,7 +36,7 @@ def open_database(location: str | Path) -> Engine:
     there is none, or a SQLAlchemy URL. Dispose of the engine after use.
 
     1. Lock: two processes starting at once don't both migrate. For SQLite a file beside the
-       database; elsewhere let one process start first.
+       database, for PostgreSQL an advisory lock that ends with the migration.
     2. Migrate in one transaction, without foreign keys: with them, rebuilding a table would refuse
        or empty its children.
     3. Hand out an engine with foreign keys on.
@@ -42,6 +54,7 @@ def open_database(location: str | Path) -> Engine:
             try:
                 _use_write_ahead_log(engine)
                 with engine.execution_options(**{WRITES: True}).begin() as connection:
+                    _wait_for_other_migrations(connection)
                     upgrade_schema(connection)
             finally:
                 engine.dispose()
@@ -76,16 +89,31 @@ def _locked(url: URL) -> Iterator[None]:
 
 
 def _make_engine(url: URL, *, migrating: bool) -> Engine:
+    options: dict[str, Any] = {"poolclass": NullPool} if migrating else {}
+    if url.get_backend_name() == "postgresql":
+        timeout_ms = MIGRATION_TIMEOUT_S if migrating else BUSY_TIMEOUT_S
+        options["pool_pre_ping"] = not migrating  # the server may have been restarted meanwhile
+        options["connect_args"] = {
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "options": f"-c lock_timeout={int(timeout_ms * 1000)}",
+        }
     try:
-        engine = create_engine(url, poolclass=NullPool if migrating else None)
+        engine = create_engine(url, **options)
     except (exc.NoSuchModuleError, ImportError) as e:
         raise EnvironmentFault(
-            f"The registry has no driver for {url.drivername} databases: {e}."
+            f"The registry has no driver for {url.drivername} databases: {e}. PostgreSQL's comes "
+            "with pip install 'rsq-server[postgresql]', and its URL begins with "
+            "postgresql+psycopg://."
         ) from e
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_migration if migrating else _prepare)
         event.listen(engine, "begin", _begin)
     return engine
+
+
+def _wait_for_other_migrations(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
 
 
 def _is_sqlite_file(url: URL) -> bool:

@@ -19,6 +19,10 @@ WRITES = "rsq_writes"  # execution option: the transaction is going to write
 ATTEMPTS = 5
 _BUSY = frozenset({5, 6})  # SQLITE_BUSY, SQLITE_LOCKED of https://sqlite.org/rescode.html
 _FULL = 13  # SQLITE_FULL
+# https://www.postgresql.org/docs/15/errcodes-appendix.html
+_AGAIN = frozenset({"40001", "40P01"})  # serialization_failure, deadlock_detected
+_WAITED = frozenset({"55P03", "53300"})  # lock_not_available, too_many_connections
+_DISK_FULL = "53100"
 _BROKEN = frozenset({8, 10, 11, 14, 26})  # READONLY, IOERR, CORRUPT, CANTOPEN, NOTADB
 
 Result = TypeVar("Result")
@@ -26,6 +30,9 @@ Result = TypeVar("Result")
 
 def read(engine: Engine, work: Callable[[Session], Result]) -> Result:
     """`work`'s result, from one snapshot of the database. Errors as for `write`."""
+    if engine.dialect.name == "postgresql":
+        # Its default gives each statement a snapshot of its own.
+        engine = engine.execution_options(isolation_level="REPEATABLE READ")
     with translated_failures(), Session(engine) as session, session.begin():
         return work(session)
 
@@ -33,8 +40,9 @@ def read(engine: Engine, work: Callable[[Session], Result]) -> Result:
 def write(engine: Engine, work: Callable[[Session], Result]) -> Result:
     """Runs `work` and commits, or leaves no trace.
 
-    `work` is run again, in a new transaction, when a constraint refuses it: two writers that add
-    the same name at once then both succeed, since the second sees the first's row.
+    `work` is run again, in a new transaction, when a constraint refuses it or another writer gets in
+    its way: two writers that add the same name at once then both succeed, since the second sees the
+    first's row.
 
     Raises Exhausted when the database stays locked or the disk is full, EnvironmentFault when it
     can't be used, InternalError when a constraint refuses every attempt.
@@ -45,8 +53,8 @@ def write(engine: Engine, work: Callable[[Session], Result]) -> Result:
             try:
                 with Session(writing) as session, session.begin():
                     return work(session)
-            except exc.IntegrityError:
-                if attempt == ATTEMPTS:
+            except exc.DBAPIError as e:
+                if attempt == ATTEMPTS or not _may_succeed_again(e):
                     raise
     raise AssertionError("the loop returns or raises")
 
@@ -60,12 +68,22 @@ def translated_failures() -> Iterator[None]:
         raise _translate(e) from e
 
 
+def _may_succeed_again(error: exc.DBAPIError) -> bool:
+    return isinstance(error, exc.IntegrityError) or _sql_state(error) in _AGAIN
+
+
+def _sql_state(error: exc.DBAPIError) -> str:
+    """PostgreSQL's code; empty elsewhere, and where the connection itself failed."""
+    return getattr(error.orig, "sqlstate", None) or ""
+
+
 def _translate(error: exc.DBAPIError) -> RsqError:
     # The primary result code is the low byte; sqlite3 sets it from Python 3.11 on.
     code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
-    if code in _BUSY:
+    state = _sql_state(error)
+    if code in _BUSY or state in _WAITED or state in _AGAIN:
         return Exhausted("The registry database is busy with other writers; try again.")
-    if code == _FULL:
+    if code == _FULL or state == _DISK_FULL:
         return Exhausted("The disk that holds the registry database is full.")
     if code in _BROKEN or (code == 0 and isinstance(error, exc.OperationalError)):
         return EnvironmentFault(f"The registry database can't be used: {error.orig}.")

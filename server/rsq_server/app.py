@@ -16,6 +16,7 @@ from rsq.v1.registry_pb2_grpc import (
 from rsq_registry.blobs import Blobs, BlobStore
 from rsq_registry.catalogue import Catalogue
 from rsq_registry.database import open_database
+from rsq_registry.object_blobs import ObjectBlobs
 from rsq_server.config import ServerConfig
 from rsq_server.rpc.content import ContentService
 from rsq_server.rpc.publishing import PublishingService
@@ -41,7 +42,11 @@ def open_stores(config: ServerConfig) -> Iterator[Stores]:
 
     Raises EnvironmentFault for a folder that can't be used or data of a newer release.
     """
-    blobs = BlobStore(config.blobs_folder)
+    blobs: Blobs = (
+        BlobStore(config.blobs_folder)
+        if config.blobs_url is None
+        else ObjectBlobs(config.blobs_url)
+    )
     engine = open_database(config.database)
     try:
         yield Stores(Catalogue(engine, blobs), blobs)

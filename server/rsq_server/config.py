@@ -20,12 +20,14 @@ class ServerConfig:
     """
 
     home: Path  # RSQ_HOME/server
+    database_url: str | None = None  # PostgreSQL instead of HOME/registry.db
+    blobs_url: str | None = None  # S3 instead of HOME/blobs
     listen: str = DEFAULT_LISTEN
     insecure: bool = False  # allow a bind beyond loopback
 
     @property
-    def database(self) -> Path:
-        return self.home / "registry.db"
+    def database(self) -> Path | str:
+        return self.database_url or self.home / "registry.db"
 
     @property
     def blobs_folder(self) -> Path:

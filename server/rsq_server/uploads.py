@@ -28,6 +28,7 @@ from rsq_registry.blobs import Blobs
 
 MAX_CALL_BYTES = 16 << 20
 HEADROOM_BYTES = 64 << 20  # kept free on the disk
+LOCK_SUFFIX = ".lock"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -57,7 +58,8 @@ class Uploads:
 
         What arrived before a failure is kept. Raises BadInput for another offset, for more than was
         announced or than one call may bring; IntegrityError, forgetting all, when the whole has
-        another digest; Exhausted while somebody else sends the blob and for a full disk.
+        another digest or more was held than it has; Exhausted while somebody else sends the blob
+        and for a full disk.
         """
         path = self._path(digest)
         if not 0 <= size_bytes <= MAX_FILE_BYTES:
@@ -69,7 +71,13 @@ class Uploads:
             held = self.held_bytes(digest)
             if offset != held:
                 raise BadInput(f"{held} bytes of {digest[:12]} are here, so go on from there.")
-            self._check_disk(size_bytes - held)
+            if held > size_bytes:
+                path.unlink()
+                raise IntegrityError(
+                    f"More was here of {digest[:12]} than its {size_bytes} bytes; send it anew."
+                )
+            # What is missing, and the store's copy of the whole.
+            self._check_disk(size_bytes - held + size_bytes)
             held = _append(path, held, size_bytes, pieces)
             if held < size_bytes:
                 return Progress(held, complete=False)
@@ -86,11 +94,19 @@ class Uploads:
         if not self._folder.is_dir():
             return 0
         count = 0
-        for path in self._folder.iterdir():
-            if time.time() - path.stat().st_mtime < older_than_s:
-                continue
-            count += is_digest(path.name)
-            path.unlink(missing_ok=True)
+        names = {path.name.removesuffix(LOCK_SUFFIX) for path in self._folder.iterdir()}
+        for path in map(self._path, filter(is_digest, names)):
+            try:
+                # A lock may only be removed by whoever holds it.
+                with self._locked(path):
+                    if path.exists():
+                        if time.time() - path.stat().st_mtime < older_than_s:
+                            continue
+                        path.unlink()
+                        count += 1
+                    _lock_path(path).unlink()
+            except Exhausted:
+                continue  # it is being sent
         return count
 
     def _path(self, digest: str) -> Path:
@@ -100,7 +116,7 @@ class Uploads:
     def _locked(self, path: Path) -> Iterator[None]:
         make_folder(self._folder)
         try:
-            with FileLock(f"{path}.lock", timeout=0):
+            with FileLock(_lock_path(path), timeout=0):
                 yield
         except Timeout as e:
             raise Exhausted(f"Somebody else is sending {path.name[:12]}; try again later.") from e
@@ -112,6 +128,10 @@ class Uploads:
                 f"The server's disk has {format_size(free)} free, too little for "
                 f"{format_size(needed_bytes)} more."
             )
+
+
+def _lock_path(path: Path) -> Path:
+    return path.with_name(path.name + LOCK_SUFFIX)
 
 
 def _append(path: Path, held: int, size_bytes: int, pieces: Iterable[bytes]) -> int:

@@ -1,4 +1,4 @@
-"""What every blob store does. Add an implementation to `blobs` and the whole suite runs on it."""
+"""What every blob store does. Add an implementation to `any_blobs` and the whole suite runs on it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ ABSENT = digest_bytes(b"never stored")
 LARGE = bytes(range(256)) * 9_000  # over two reading pieces
 
 
-@pytest.fixture(params=[BlobStore], ids=["local"])
-def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
-    store: Blobs = request.param(tmp_path / "deep" / "blobs")
-    return store
+@pytest.fixture
+def blobs(any_blobs: Blobs) -> Blobs:
+    return any_blobs
 
 
 @pytest.mark.parametrize("data", [b"", b"x", LARGE], ids=["empty", "one byte", "large"])

@@ -32,18 +32,6 @@ ABSENT = digest_bytes(b"absent")
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_database(tmp_path / "registry.db")
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def blobs(tmp_path: Path) -> BlobStore:
-    return BlobStore(tmp_path / "blobs")
-
-
-@pytest.fixture
 def catalogue(engine: Engine, blobs: BlobStore) -> Catalogue:
     hours = iter(range(10_000))
     return Catalogue(engine, blobs, now=lambda: MARCH + timedelta(hours=next(hours)))
@@ -420,7 +408,7 @@ def test_a_malformed_report_is_refused(catalogue: Catalogue, change: dict[str, o
 
 
 def test_two_processes_publishing_at_once_never_share_a_number(
-    tmp_path: Path, blobs: BlobStore
+    tmp_path: Path, blobs: BlobStore, database: str
 ) -> None:
     program = """
 import sys
@@ -431,9 +419,9 @@ from rsq_registry.catalogue import Catalogue
 from rsq_registry.database import open_database
 from unit.registry.samples import make_draft
 
-root, who = Path(sys.argv[1]), sys.argv[2]
+root, database = Path(sys.argv[1]), sys.argv[2]
 blobs = BlobStore(root / "blobs")
-engine = open_database(root / "registry.db")  # both find no database and want to make it
+engine = open_database(database)  # both find no database and want to make it
 catalogue = Catalogue(engine, blobs)
 for place in range(20):
     print(catalogue.add_version(make_draft(blobs, content=f"{place % 3}")).version, flush=True)
@@ -443,12 +431,12 @@ engine.dispose()
     environment = {**os.environ, "PYTHONPATH": str(tests)}
     writers = [
         subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", program, str(tmp_path), who],
+            [sys.executable, "-W", "error", "-c", program, str(tmp_path), database],
             stdout=subprocess.PIPE,
             text=True,
             env=environment,
         )
-        for who in ("one", "two")
+        for _ in range(2)
     ]
     outputs = [writer.communicate()[0].split() for writer in writers]
     assert [writer.returncode for writer in writers] == [0, 0]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,12 +19,12 @@ from rsq.digest import digest_bytes
 from rsq.errors import (
     BadInput,
     BadManifest,
-    DeadlineExceeded,
     IntegrityError,
     NotFound,
     Unreachable,
 )
 from rsq.manifest import decode_manifest
+from rsq.rpc import publishing
 from rsq.rpc.channel import open_channel
 from rsq.rpc.publishing import MESSAGE_BYTES, PublishingClient
 from rsq.v1 import registry_pb2 as pb
@@ -30,6 +32,7 @@ from rsq.v1.registry_pb2_grpc import PublishingStub
 from rsq.version_record import encode_version
 from rsq_registry.blobs import BlobStore
 from rsq_registry.drafts import VersionDraft
+from rsq_registry.garbage import collect
 from rsq_registry.verification import verify
 from rsq_server.app import Stores, open_stores, run_server
 from rsq_server.config import ServerConfig
@@ -99,37 +102,104 @@ def test_only_what_the_server_lacks_goes_over(world: World) -> None:
     assert (number, moved) == (2, sizes + sum(len(data) for data in second.artifacts))
 
 
-@pytest.mark.parametrize("fault", ["cut", "reset"])
-def test_an_upload_over_a_bad_link_goes_on_where_it_was(world: World, fault: str) -> None:
-    digest = digest_bytes(LARGE)
-    seen: list[int] = []
-
+def _pieces_of(data: bytes, seen: list[int]) -> Callable[[int], Iterator[bytes]]:
     def read_from(offset: int) -> Iterator[bytes]:
         seen.append(offset)
-        for start in range(offset, len(LARGE), MESSAGE_BYTES):
-            yield LARGE[start : start + MESSAGE_BYTES]
+        for start in range(offset, len(data), MESSAGE_BYTES):
+            yield data[start : start + MESSAGE_BYTES]
 
-    # The proxy counts what the server sends, which here is little: a few answers, then a cut.
-    faults = {"cut": Fault(cut_at=400), "reset": Fault(reset_at=400)}
+    return read_from
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault(cut_at=9_000_000), Fault(reset_at=9_000_000)], ids=["cut", "reset"]
+)
+def test_an_upload_over_a_bad_link_goes_on_where_it_was(world: World, fault: Fault) -> None:
+    seen: list[int] = []
+    held: list[int] = []
     with (
-        run_proxy(world.address, lambda number: faults[fault]) as proxy,
-        PublishingClient(proxy.address) as client,
+        run_proxy(world.address, lambda number: fault, harms_uploads=True) as proxy,
+        PublishingClient(proxy.address, patience_seconds=30) as client,
     ):
-        client.upload(digest, len(LARGE), read_from, patience_seconds=30)
-        assert proxy.connections > 1
-    assert world.stores.blobs.read(digest, 0, len(LARGE)) == LARGE
+        client.upload(
+            digest_bytes(LARGE), len(LARGE), _pieces_of(LARGE, seen), on_bytes=held.append
+        )
+        assert proxy.connections > 4
+        # What had arrived was kept, so little crossed the link twice.
+        assert proxy.sent_bytes < 1.5 * len(LARGE)
+    assert world.stores.blobs.read(digest_bytes(LARGE), 0, len(LARGE)) == LARGE
     assert seen[0] == 0
     assert max(seen) > 0
+    assert sum(held) == len(LARGE)
 
 
-def test_a_server_that_is_not_there_is_named() -> None:
-    with PublishingClient("127.0.0.1:9") as client, pytest.raises(Unreachable, match=":9"):
-        client.find_missing(["a" * 64])
+def test_an_upload_leaves_a_link_that_fell_silent(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "CALL_SECONDS", 1.0)
+    monkeypatch.setattr(publishing, "WRITE_SECONDS", 1.0)
+    seen: list[int] = []
     with (
-        PublishingClient("127.0.0.1:9") as client,
-        pytest.raises((Unreachable, DeadlineExceeded)),
+        run_proxy(
+            world.address,
+            lambda number: Fault(silent_at=3_000_000 if number == 0 else None),
+            harms_uploads=True,
+        ) as proxy,
+        PublishingClient(proxy.address, patience_seconds=30) as client,
     ):
-        client.upload("a" * 64, 1, lambda offset: iter([b"x"]), patience_seconds=0.1)
+        client.upload(digest_bytes(LARGE), len(LARGE), _pieces_of(LARGE, seen))
+    assert world.stores.blobs.has(digest_bytes(LARGE))
+    assert 0 < seen[1] <= 3_000_000
+
+
+def test_a_slow_link_needs_no_patience_while_bytes_arrive(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "WRITE_SECONDS", 0.4)
+    data = bytes(range(256)) * 64
+    calls: list[int] = []
+
+    def trickle(offset: int) -> Iterator[bytes]:
+        calls.append(offset)
+        for start in range(offset, len(data), 1024):
+            time.sleep(0.1)
+            yield data[start : start + 1024]
+
+    with PublishingClient(world.address, patience_seconds=0.3) as client:
+        client.upload(digest_bytes(data), len(data), trickle)
+    assert world.stores.blobs.has(digest_bytes(data))
+    assert len(calls) > 3
+
+
+def test_what_somebody_else_began_wrongly_is_begun_again(world: World) -> None:
+    data = b"right" * 1000
+    digest = digest_bytes(data)
+    with PublishingClient(world.address) as client:
+        for poison in (b"wrong", bytes(len(data) + 1)):
+            call = [pb.WriteBlobRequest(digest=digest, size_bytes=1 << 20, data=poison)]
+            with open_channel(world.address) as channel:
+                PublishingStub(channel).WriteBlob(iter(call), timeout=20)
+            assert client.find_missing([digest]) == {digest}
+            held: list[int] = []
+            client.upload(digest, len(data), _pieces_of(data, []), on_bytes=held.append)
+            assert sum(held) == len(data)
+            assert world.stores.blobs.has(digest)
+            world.stores.blobs.delete(digest)
+
+
+def test_a_server_that_is_not_there_is_named_at_once() -> None:
+    begun = time.monotonic()
+    with PublishingClient("127.0.0.1:9") as client, pytest.raises(Unreachable, match=":9"):
+        client.check_reachable()
+    assert time.monotonic() - begun < publishing.PATIENCE_SECONDS / 2
+
+
+def test_a_server_that_stays_away_is_given_up() -> None:
+    with (
+        PublishingClient("127.0.0.1:9", patience_seconds=0.1) as client,
+        pytest.raises(Unreachable, match=":9"),
+    ):
+        client.upload("a" * 64, 1, lambda offset: iter([b"x"]))
 
 
 def test_other_bytes_than_announced_are_refused(world: World) -> None:
@@ -196,3 +266,118 @@ def test_a_record_of_an_artifact_that_the_draft_lacks_is_refused(world: World) -
     draft = make_draft(world.local)
     with pytest.raises(BadInput):
         describe_draft(replace(draft, artifacts=draft.artifacts[1:]))
+
+
+def test_the_same_record_is_one_version_and_new_measurements_are_another(world: World) -> None:
+    draft = replace(make_draft(world.local), alias="production")
+    assert [_publish(world, draft)[0] for _ in range(3)] == [1, 1, 1]
+    # A call that was made again moved no alias a second time.
+    assert len(world.stores.catalogue.alias_history("demo")) == 1
+    measured = replace(
+        draft, profiles=tuple(replace(p, p50_ms=p.p50_ms + 1) for p in draft.profiles)
+    )
+    assert _publish(world, measured) == (2, 0)
+
+
+def test_one_record_sent_by_many_calls_at_once_is_one_version(world: World) -> None:
+    draft = make_draft(world.local)
+    numbers: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: numbers.append(_publish(world, draft)[0])) for _ in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert numbers == [1] * 6
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        pytest.param(
+            [pb.WriteBlobRequest(digest="a" * 64, size_bytes=9, offset=3)], id="offset too far"
+        ),
+        pytest.param(
+            [pb.WriteBlobRequest(digest="a" * 64, size_bytes=3, data=b"more")], id="oversized"
+        ),
+        pytest.param(
+            [pb.WriteBlobRequest(digest="a" * 64, size_bytes=1 << 50)], id="impossible size"
+        ),
+        pytest.param(
+            [
+                pb.WriteBlobRequest(digest="a" * 64, size_bytes=1 << 30),
+                pb.WriteBlobRequest(data=bytes(MESSAGE_BYTES + 1)),
+            ],
+            id="message too large",
+        ),
+        pytest.param(
+            [
+                pb.WriteBlobRequest(digest="a" * 64, size_bytes=1 << 30),
+                *[pb.WriteBlobRequest(data=bytes(MESSAGE_BYTES))] * 65,
+            ],
+            id="call too large",
+        ),
+    ],
+)
+def test_an_upload_that_breaks_the_rules_is_refused(
+    world: World, messages: list[pb.WriteBlobRequest]
+) -> None:
+    with open_channel(world.address) as channel:
+        with pytest.raises(grpc.RpcError) as refused:
+            PublishingStub(channel).WriteBlob(iter(messages), timeout=20)
+        assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert not world.stores.blobs.has("a" * 64)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"model": "../../etc"},
+        {"space_id": "../x"},
+        {"artifacts": []},
+        {"artifacts": [{"id": "../../../etc/passwd"}]},
+        {"pairs": [{}]},
+        {"dimension": -1},
+        {"schema": 99},
+        {"licence": 7},
+    ],
+    ids=str,
+)
+def test_a_hostile_record_is_refused_and_leaves_nothing(
+    world: World, fields: dict[str, object]
+) -> None:
+    draft = make_draft(world.local)
+    record = {**json.loads(encode_version(describe_draft(draft))), **fields}
+    with PublishingClient(world.address) as client:
+        remote = RemoteRegistry(client)
+        for data in draft.artifacts:
+            remote.put_bytes(data)
+        with pytest.raises((BadInput, BadManifest)):
+            client.add_version(json.dumps(record).encode(), alias=None)
+    assert world.stores.catalogue.models() == []
+
+
+def test_a_file_that_is_sent_as_a_manifest_is_refused(world: World) -> None:
+    draft = make_draft(world.local)
+    record = json.loads(encode_version(describe_draft(draft)))
+    with PublishingClient(world.address) as client:
+        record["artifacts"][0]["id"] = RemoteRegistry(client).put_bytes(b"no manifest")
+        for data in draft.artifacts:
+            RemoteRegistry(client).put_bytes(data)
+        with pytest.raises(BadManifest):
+            client.add_version(json.dumps(record).encode(), alias=None)
+    assert world.stores.catalogue.models() == []
+
+
+def test_collection_spares_what_was_asked_about(world: World) -> None:
+    draft = make_draft(world.local)
+    with PublishingClient(world.address) as client:
+        remote = RemoteRegistry(client)
+        files = {e.sha256 for data in draft.artifacts for e in decode_manifest(data).files}
+        remote.lease(files, seconds=1)
+        for digest in files:
+            remote.put_file(world.folder / "local" / "sha256" / digest[:2] / digest)
+        found = collect(world.stores.catalogue, world.stores.blobs, dry_run=False)
+        assert found.removed == ()
+        assert remote.add_version(draft).version == 1

@@ -2,40 +2,41 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Collection, Iterator
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
-from rsq.errors import DeadlineExceeded, Exhausted, Unreachable
+from rsq.errors import BadInput, DeadlineExceeded, IntegrityError, RsqError
 from rsq.records import VersionRow
 from rsq.rpc.channel import open_channel, translate_errors
+from rsq.rpc.patience import PASSING, Patience
 from rsq.v1 import registry_pb2 as pb
 from rsq.v1.registry_pb2_grpc import PublishingStub
 from rsq.wire import registry as wire
 
 CALL_SECONDS = 20.0
-WRITE_SECONDS = 120.0  # of one call, which brings 16 MiB at most
-STORE_SECONDS = 600.0  # of the call that adds the version, or ends a blob that is then hashed whole
-PATIENCE_SECONDS = 60.0  # how long nothing may arrive before an upload gives up
+ADD_SECONDS = 60.0  # of the call that adds the version
+WRITE_SECONDS = 30.0  # of one call, which brings 16 MiB at most; what has arrived by then is kept
+STORE_BYTES_PER_SECOND = 20e6  # of a slow disk that reads, hashes and writes a whole blob
+PATIENCE_SECONDS = 60.0  # how long nothing may get through before a call is given up
 MAX_CALL_BYTES = 16 << 20
 MESSAGE_BYTES = 256 << 10
-BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.2, 5.0
 _BATCH = 1000  # digests of one question
-_RETRIED = (Unreachable, DeadlineExceeded, Exhausted)
 
-ReadFrom = Callable[[int], Iterator[bytes]]  # the blob's bytes from an offset on, in small pieces
+# The blob's bytes from an offset on, in pieces of MESSAGE_BYTES at most.
+ReadFrom = Callable[[int], Iterator[bytes]]
+Reply = TypeVar("Reply")
 
 
 class PublishingClient:
-    """Calls a server at HOST:PORT. Raises the rsq error that the server names, Unreachable where
-    nothing answers."""
+    """Calls a server at HOST:PORT, again and again for `patience_seconds` where a call fails for
+    reasons that may pass. Raises the rsq error that the server names, and Unreachable or
+    DeadlineExceeded where nothing answers."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
         self.target = target
-        self._channel = open_channel(target)
-        self._stub = PublishingStub(self._channel)
+        self._patience_seconds = patience_seconds
+        self._connect()
 
     def __enter__(self) -> Self:
         return self
@@ -48,14 +49,17 @@ class PublishingClient:
     ) -> None:
         self._channel.close()
 
+    def check_reachable(self) -> None:
+        """Asks once, and raises at once where no server that takes versions answers."""
+        self._find_missing([])
+
     def find_missing(self, digests: Collection[str]) -> set[str]:
         """Those that the server lacks. It keeps the others for a day."""
         listed = sorted(digests)
         missing: set[str] = set()
         for start in range(0, len(listed), _BATCH):
-            request = pb.FindMissingRequest(digests=listed[start : start + _BATCH])
-            with translate_errors(self.target):
-                missing.update(self._stub.FindMissing(request, timeout=CALL_SECONDS).digests)
+            batch = listed[start : start + _BATCH]
+            missing |= self._insist(lambda batch=batch: self._find_missing(batch))
         return missing
 
     def upload(
@@ -65,41 +69,85 @@ class PublishingClient:
         read_from: ReadFrom,
         *,
         on_bytes: Callable[[int], None] = lambda count: None,
-        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         """Brings the blob to the server, from where an earlier upload was cut off. `on_bytes` hears
-        of bytes that the server holds. Raises IntegrityError when they turn out to be others than
-        `digest` names, and the last failure when nothing got through for `patience_seconds`."""
-        held = self._held_bytes(digest)
+        by how many bytes what the server holds has grown, or shrunk where it begins again. Raises
+        IntegrityError for bytes that `digest` doesn't name, and what `read_from` raises."""
+        held = earlier = self._insist(lambda: self._held_bytes(digest))
         on_bytes(held)
-        failures, moved_at = 0, time.monotonic()
+        storing_seconds = size_bytes / STORE_BYTES_PER_SECOND
+        patience = Patience(self._patience_seconds + storing_seconds)
         while True:
+            before = held
+            is_last = size_bytes - held <= MAX_CALL_BYTES
+            timeout = WRITE_SECONDS + (storing_seconds if is_last else 0)
             try:
-                reply = self._write(digest, size_bytes, held, read_from)
-            except _RETRIED:
-                if time.monotonic() - moved_at > patience_seconds:
+                reply = self._write(digest, size_bytes, held, read_from, timeout)
+            except PASSING as e:
+                self._recover(e)
+                held = self._held_or(digest, before)
+                if held == before:
+                    patience.wait(e)
+            except BadInput:
+                # A call that was cut off may still have been storing when we asked what is held.
+                held = self._insist(lambda: self._held_bytes(digest))
+                if held == before:
                     raise
-                time.sleep(_backoff_seconds(failures))
-                failures += 1
-                now_held = self._held_or(digest, held)
+            except IntegrityError:
+                # The server has dropped the blob. If somebody else began it, theirs may be wrong.
+                if not earlier:
+                    raise
+                held = earlier = 0
             else:
                 if reply.complete:
                     on_bytes(size_bytes - held)
                     return
-                now_held = int(reply.held_bytes)
-            if now_held != held:
-                failures, moved_at = 0, time.monotonic()
-                on_bytes(now_held - held)
-                held = now_held
+                held = int(reply.held_bytes)
+                if held == before:
+                    raise IntegrityError(
+                        f"{digest} ends after {held} bytes; {size_bytes} were announced. "
+                        "Did its file change?"
+                    )
+            if held != before:
+                patience.renew()
+                on_bytes(held - before)
 
     def add_version(self, record: bytes, *, alias: str | None) -> VersionRow:
-        """Adds the version that the record describes; the same artifacts as the model's newest
-        version has are that version. Raises what `Catalogue.add_version` raises."""
+        """Adds the version that the record describes, once, however often the call is made. Raises
+        what `Catalogue.add_version` raises."""
+        request = pb.AddVersionRequest(record=record, alias=alias)
+
+        def call() -> pb.AddVersionResponse:
+            with translate_errors(self.target):
+                return self._stub.AddVersion(request, timeout=ADD_SECONDS)
+
+        return wire.version_from_pb(self._insist(call).version)
+
+    def _connect(self) -> None:
+        self._channel = open_channel(self.target)
+        self._stub = PublishingStub(self._channel)
+
+    def _recover(self, error: RsqError) -> None:
+        """A connection on which nothing came back may be dead without anybody having said so."""
+        if isinstance(error, DeadlineExceeded):
+            self._channel.close()
+            self._connect()
+
+    def _insist(self, call: Callable[[], Reply]) -> Reply:
+        patience = Patience(self._patience_seconds)
+        while True:
+            try:
+                return call()
+            except PASSING as e:
+                patience.wait(e)
+                self._recover(e)
+
+    def _find_missing(self, digests: Collection[str]) -> set[str]:
         with translate_errors(self.target):
-            reply = self._stub.AddVersion(
-                pb.AddVersionRequest(record=record, alias=alias), timeout=STORE_SECONDS
+            reply = self._stub.FindMissing(
+                pb.FindMissingRequest(digests=digests), timeout=CALL_SECONDS
             )
-        return wire.version_from_pb(reply.version)
+        return set(reply.digests)
 
     def _held_bytes(self, digest: str) -> int:
         with translate_errors(self.target):
@@ -109,29 +157,30 @@ class PublishingClient:
     def _held_or(self, digest: str, held: int) -> int:
         try:
             return self._held_bytes(digest)
-        except _RETRIED:
+        except PASSING as e:
+            self._recover(e)
             return held
 
     def _write(
-        self, digest: str, size_bytes: int, offset: int, read_from: ReadFrom
+        self, digest: str, size_bytes: int, offset: int, read_from: ReadFrom, timeout_seconds: float
     ) -> pb.WriteBlobResponse:
+        failures: list[RsqError] = []
+
         def messages() -> Iterator[pb.WriteBlobRequest]:
             yield pb.WriteBlobRequest(digest=digest, size_bytes=size_bytes, offset=offset)
             left = MAX_CALL_BYTES
-            for piece in read_from(offset):
-                yield pb.WriteBlobRequest(data=piece[:left])
-                left -= len(piece)
-                if left <= 0:
-                    return
+            try:
+                for piece in read_from(offset):
+                    yield pb.WriteBlobRequest(data=piece[:left])
+                    left -= len(piece)
+                    if left <= 0:
+                        return
+            except RsqError as e:
+                failures.append(e)  # grpc would hide what an iterator raises
 
-        last = size_bytes - offset <= MAX_CALL_BYTES
+        reply: pb.WriteBlobResponse
         with translate_errors(self.target):
-            reply: pb.WriteBlobResponse = self._stub.WriteBlob(
-                messages(), timeout=STORE_SECONDS if last else WRITE_SECONDS
-            )
+            reply = self._stub.WriteBlob(messages(), timeout=timeout_seconds)
+        if failures:
+            raise failures[0]
         return reply
-
-
-def _backoff_seconds(failures: int) -> float:
-    longest = min(MAX_BACKOFF_SECONDS, BACKOFF_SECONDS * 2.0 ** min(failures, 10))
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret

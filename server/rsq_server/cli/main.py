@@ -20,12 +20,15 @@ from rsq_server.cli import (
     serve,
 )
 from rsq_server.cli.aliases import alias
+from rsq_server.cli.options import BlobsUrl, DatabaseUrl, keep_locations
 
 EPILOG = """Examples:
 
 rsq-server publish demo --name demo --alias production
 
 rsq-server serve
+
+rsq-server --database postgresql+psycopg://rsq@db/rsq --blobs s3://rsq/models serve
 
 Data lies under RSQ_HOME, else in the platform's data folder."""
 
@@ -62,6 +65,8 @@ def _print_version(asked: bool) -> None:
 
 @app.callback()
 def _root(
+    database: DatabaseUrl = None,
+    blobs: BlobsUrl = None,
     version: Annotated[
         bool,
         typer.Option(
@@ -70,6 +75,7 @@ def _root(
     ] = False,
 ) -> None:
     """Options of the program itself."""
+    keep_locations(database, blobs)
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated
 
@@ -21,8 +22,46 @@ Server = Annotated[
 ]
 
 
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--database",
+        help="Where the registry is, instead of SQLite in the data folder: "
+        "postgresql+psycopg://USER@HOST/NAME. Also as RSQ_DATABASE.",
+        metavar="URL",
+    ),
+]
+BlobsUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--blobs",
+        help="Where the files are, instead of the data folder: s3://BUCKET/PREFIX. Also as "
+        "RSQ_BLOBS.",
+        metavar="URL",
+    ),
+]
+
+
+# What stood before the command's name: the URLs of database and blobs.
+_LOCATIONS: ContextVar[tuple[str | None, str | None]] = ContextVar(
+    "locations", default=(None, None)
+)
+
+
+def keep_locations(database: str | None, blobs: str | None) -> None:
+    """Called by the program's own options, before the command runs."""
+    _LOCATIONS.set((database, blobs))
+
+
 def build_config(*, listen: str = DEFAULT_LISTEN, insecure: bool = False) -> ServerConfig:
-    return ServerConfig(home=_home_folder(), listen=listen, insecure=insecure)
+    database, blobs = _LOCATIONS.get()
+    return ServerConfig(
+        home=_home_folder(),
+        database_url=database or os.environ.get("RSQ_DATABASE") or None,
+        blobs_url=blobs or os.environ.get("RSQ_BLOBS") or None,
+        listen=listen,
+        insecure=insecure,
+    )
 
 
 def _home_folder() -> Path:

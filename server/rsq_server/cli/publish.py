@@ -16,6 +16,7 @@ from rsq_server.cli.options import Json, build_config
 from rsq_server.cli.output import print_json
 from rsq_server.cli.recipes import choose_recipes
 from rsq_server.gates import Gates
+from rsq_server.progress import ByteProgress
 from rsq_server.recipes import DEFAULT_VARIANTS
 
 if TYPE_CHECKING:
@@ -114,7 +115,10 @@ def publish(
     recipes = choose_recipes(variants)
     gates = Gates(min_top1, max_recall_drop)
     config = build_config()
-    with show_progress() as progress:
+    with (
+        show_progress() as shown,
+        _open_destination(server, config, progress := ByteProgress(shown)) as (catalogue, blobs),
+    ):
         from rsq_server.publish import PublishRequest
         from rsq_server.publish import publish as run_publish
 
@@ -130,8 +134,7 @@ def publish(
             keep_rejected=keep_rejected,
             journal_folder=config.journal_folder,
         )
-        with _open_destination(server, config) as (catalogue, blobs):
-            result = run_publish(request, catalogue=catalogue, blobs=blobs, progress=progress)
+        result = run_publish(request, catalogue=catalogue, blobs=blobs, progress=progress)
     if as_json:
         _print_json(result, gates)
     else:
@@ -139,7 +142,9 @@ def publish(
 
 
 @contextmanager
-def _open_destination(server: str | None, config: ServerConfig) -> Iterator[tuple[Versions, Files]]:
+def _open_destination(
+    server: str | None, config: ServerConfig, progress: ByteProgress
+) -> Iterator[tuple[Versions, Files]]:
     if server is None:
         from rsq_server.app import open_stores
 
@@ -150,8 +155,8 @@ def _open_destination(server: str | None, config: ServerConfig) -> Iterator[tupl
     from rsq_server.remote import RemoteRegistry
 
     with PublishingClient(server) as client:
-        client.find_missing([])  # minutes of building come first, so ask now whether it is there
-        remote = RemoteRegistry(client)
+        client.check_reachable()  # rather than after minutes of building
+        remote = RemoteRegistry(client, on_bytes=progress.add_bytes)
         yield remote, remote
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import grpc
 
 from rsq.errors import BadInput
-from rsq.manifest import MAX_MANIFEST_BYTES
+from rsq.rpc.publishing import MESSAGE_BYTES
 from rsq.v1 import registry_pb2 as pb
 from rsq.v1.registry_pb2_grpc import PublishingServicer
-from rsq.version_record import decode_version
 from rsq.wire import registry as wire
 from rsq_registry.blobs import Blobs
 from rsq_registry.catalogue import Catalogue
-from rsq_registry.drafts import draft_from_record
 from rsq_server.rpc.callers import describe_caller
+from rsq_server.submissions import Submissions
 from rsq_server.uploads import Uploads
 
 MAX_DIGESTS = 10_000  # of one question
@@ -29,6 +29,7 @@ class PublishingService(PublishingServicer):
         self._catalogue = catalogue
         self._blobs = blobs
         self._uploads = uploads
+        self._submissions = Submissions(catalogue, blobs)
 
     def FindMissing(
         self, request: pb.FindMissingRequest, context: grpc.ServicerContext
@@ -60,32 +61,16 @@ class PublishingService(PublishingServicer):
     def AddVersion(
         self, request: pb.AddVersionRequest, context: grpc.ServicerContext
     ) -> pb.AddVersionResponse:
-        """A version whose artifacts are those of the model's newest one is that version: the reply
-        to an earlier call may have been lost."""
-        version = decode_version(request.record)
-        alias = request.alias if request.HasField("alias") else None
-        by = describe_caller(context)
-        ids = [row.id for row in version.artifacts]
-        same = self._catalogue.find_same(version.model, ids)
-        if same is not None:
-            if alias is not None:
-                self._catalogue.set_alias(version.model, alias, same.version, by=by)
-            row = self._catalogue.version(version.model, same.version)
-        else:
-            manifests = {identity: self._read_manifest(identity) for identity in ids}
-            row = self._catalogue.add_version(
-                draft_from_record(version, manifests, alias=alias, by=by)
-            )
+        row = self._submissions.add(
+            request.record,
+            alias=request.alias if request.HasField("alias") else None,
+            by=describe_caller(context),
+        )
         return pb.AddVersionResponse(version=wire.version_to_pb(row))
-
-    def _read_manifest(self, identity: str) -> bytes:
-        size_bytes = self._blobs.size(identity)
-        if size_bytes > MAX_MANIFEST_BYTES:
-            raise BadInput(f"The blob {identity[:12]} is too large to be a manifest.")
-        return self._blobs.read(identity, 0, size_bytes)
 
 
 def _data(first: pb.WriteBlobRequest, rest: Iterator[pb.WriteBlobRequest]) -> Iterator[bytes]:
-    yield first.data
-    for message in rest:
+    for message in itertools.chain([first], rest):
+        if len(message.data) > MESSAGE_BYTES:
+            raise BadInput(f"A message of an upload brings at most {MESSAGE_BYTES} bytes.")
         yield message.data
