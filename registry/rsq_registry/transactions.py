@@ -40,9 +40,9 @@ def read(engine: Engine, work: Callable[[Session], Result]) -> Result:
 def write(engine: Engine, work: Callable[[Session], Result]) -> Result:
     """Runs `work` and commits, or leaves no trace.
 
-    `work` is run again, in a new transaction, when a constraint refuses it or another writer gets in
-    its way: two writers that add the same name at once then both succeed, since the second sees the
-    first's row.
+    `work` is run again, in a new transaction, when a constraint refuses it or another writer gets
+    in its way: two writers that add the same name at once then both succeed, since the second sees
+    the first's row.
 
     Raises Exhausted when the database stays locked or the disk is full, EnvironmentFault when it
     can't be used, InternalError when a constraint refuses every attempt.

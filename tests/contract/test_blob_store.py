@@ -1,4 +1,4 @@
-"""What every blob store does. Add an implementation to `any_blobs` and the whole suite runs on it."""
+"""What every blob store does. Add one to `any_blobs` and the whole suite runs on it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from rsq.digest import digest_bytes
 from rsq.errors import BadInput, EnvironmentFault, Exhausted, IntegrityError, NotFound
-from rsq_registry.blobs import Blobs, BlobStore
+from rsq_registry.blobs import Blobs
 
 ABSENT = digest_bytes(b"never stored")
 LARGE = bytes(range(256)) * 9_000  # over two reading pieces

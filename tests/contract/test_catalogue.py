@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -23,7 +23,6 @@ from rsq.records import ModelRow, PairEvaluation
 from rsq_registry.aliases import AliasEvent
 from rsq_registry.blobs import BlobStore
 from rsq_registry.catalogue import Catalogue
-from rsq_registry.database import open_database
 from rsq_registry.drafts import VersionDraft
 from rsq_registry.profiles import KEPT_PROFILES
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +16,6 @@ from rsq.errors import BadInput, NotFound
 from rsq.manifest import artifact_id, decode_manifest
 from rsq_registry.blobs import BlobStore
 from rsq_registry.catalogue import Catalogue
-from rsq_registry.database import open_database
 from rsq_registry.drafts import VersionDraft
 from rsq_registry.garbage import collect
 from rsq_registry.verification import verify
