@@ -66,9 +66,13 @@ def _parse_location(location: str | Path) -> URL:
     if isinstance(location, Path) or "://" not in location:
         return URL.create("sqlite", database=str(Path(location).absolute()))
     try:
-        return make_url(location)
-    except exc.ArgumentError as e:
-        raise BadInput("The registry's database URL is malformed.") from e
+        url = make_url(location)
+    except (exc.ArgumentError, ValueError):
+        # Without its cause, which may quote a part of the password.
+        raise BadInput("The registry's database URL is malformed.") from None
+    if "@" in (url.host or ""):  # the rest of a password, which drivers would print
+        raise BadInput("The registry's database URL is malformed; write @ in a password as %40.")
+    return url
 
 
 @contextmanager
@@ -91,11 +95,12 @@ def _locked(url: URL) -> Iterator[None]:
 def _make_engine(url: URL, *, migrating: bool) -> Engine:
     options: dict[str, Any] = {"poolclass": NullPool} if migrating else {}
     if url.get_backend_name() == "postgresql":
-        timeout_ms = MIGRATION_TIMEOUT_S if migrating else BUSY_TIMEOUT_S
+        timeout_s = MIGRATION_TIMEOUT_S if migrating else BUSY_TIMEOUT_S
         options["pool_pre_ping"] = not migrating  # the server may have been restarted meanwhile
+        own = " ".join(url.normalized_query.get("options", ()))
         options["connect_args"] = {
             "connect_timeout": CONNECT_TIMEOUT_S,
-            "options": f"-c lock_timeout={int(timeout_ms * 1000)}",
+            "options": f"{own} -c lock_timeout={int(timeout_s * 1000)}".strip(),
         }
     try:
         engine = create_engine(url, **options)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -22,8 +23,11 @@ from typing import IO, Any, BinaryIO
 from rsq.digest import READ_BYTES, is_digest, require_digest
 from rsq.errors import BadInput, EnvironmentFault, Exhausted, IntegrityError, NotFound
 
-TIMEOUT_SECONDS = 30
+TIMEOUT_SECONDS = 60  # of one request, its body included
 RETRIES = 4
+# A request that moves one of these has to end in time, over links of 0.4 MB/s and faster.
+RANGE_BYTES = 8 << 20
+PARTS_AT_ONCE = 4  # of 5 MiB, S3's smallest
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -70,7 +74,7 @@ class ObjectBlobs:
                     f"The bytes have the digest {digest}, not {expected} as announced."
                 )
             file.seek(0)
-            self._obstore.put(self._store, _key(digest), file)
+            self._obstore.put(self._store, _key(digest), file, max_concurrency=PARTS_AT_ONCE)
         return digest
 
     def put_file(self, path: Path, *, expected: str | None = None) -> str:
@@ -81,15 +85,16 @@ class ObjectBlobs:
 
     def open(self, digest: str) -> BinaryIO:
         # A copy, because the object may be deleted while it is read.
-        file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
-        try:
-            for piece in self._pieces(digest):
-                file.write(piece)
-            file.seek(0)
-        except BaseException:
-            file.close()
-            raise
-        return file  # type: ignore[return-value]
+        with self._translated(f"The blob {digest} can't be copied"):
+            file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+            try:
+                for piece in self._pieces(digest):
+                    file.write(piece)
+                file.seek(0)
+            except BaseException:
+                file.close()
+                raise
+            return file  # type: ignore[return-value]
 
     def read(self, digest: str, offset: int, length: int) -> bytes:
         size_bytes = self.size(digest)
@@ -141,31 +146,33 @@ class ObjectBlobs:
         return 0
 
     def _pieces(self, digest: str) -> Iterator[bytes]:
-        with self._needing(digest) as key:
-            for piece in self._obstore.get(self._store, key).stream(min_chunk_size=READ_BYTES):
-                yield bytes(piece)
+        # By ranges: one request for everything would run out of time on large blobs.
+        size_bytes = self.size(digest)
+        for start in range(0, size_bytes, RANGE_BYTES):
+            with self._needing(digest) as key:
+                end = min(start + RANGE_BYTES, size_bytes)
+                piece = bytes(self._obstore.get_range(self._store, key, start=start, end=end))
+            yield piece
 
     @contextmanager
     def _needing(self, digest: str) -> Iterator[str]:
         key = _key(digest)
-        try:
-            with self._translated(f"The blob {digest} can't be used"):
+        with self._translated(f"The blob {digest} can't be used"):
+            try:
                 yield key
-        except FileNotFoundError as e:
-            raise NotFound(f"There is no blob {digest}.") from e
+            except FileNotFoundError as e:
+                raise NotFound(f"There is no blob {digest}.") from e
 
     @contextmanager
     def _translated(self, what: str) -> Iterator[None]:
         try:
             yield
-        except FileNotFoundError:
-            raise
         except self._obstore.exceptions.BaseError as e:
-            raise EnvironmentFault(f"{what}: {_first_line(e)}.") from e
+            raise EnvironmentFault(f"{what}: {_reason(e)}.") from e
         except OSError as e:
             if e.errno in _FULL:
                 raise Exhausted(f"{what}: the disk for temporary files is full.") from e
-            raise EnvironmentFault(f"{what}: {e.strerror or e}.") from e
+            raise EnvironmentFault(f"{what}: {e.strerror or _reason(e)}.") from e
 
 
 def _key(digest: str) -> str:
@@ -173,9 +180,12 @@ def _key(digest: str) -> str:
     return f"sha256/{digest[:2]}/{digest}"
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:300].rstrip(".")
+def _reason(error: Exception) -> str:
+    """obstore's first line, with the store's own sentence in place of the XML around it."""
+    text = str(error).strip() or type(error).__name__
+    said = re.search(r"<Message>([^<]*)</Message>", text)
+    line = text.splitlines()[0].partition(" <?xml")[0]
+    return (f"{line} {said[1]}" if said else line)[:500].rstrip(".: ")
 
 
 def _read_pieces(path: Path) -> Iterator[bytes]:

@@ -21,7 +21,8 @@ _BUSY = frozenset({5, 6})  # SQLITE_BUSY, SQLITE_LOCKED of https://sqlite.org/re
 _FULL = 13  # SQLITE_FULL
 # https://www.postgresql.org/docs/15/errcodes-appendix.html
 _AGAIN = frozenset({"40001", "40P01"})  # serialization_failure, deadlock_detected
-_WAITED = frozenset({"55P03", "53300"})  # lock_not_available, too_many_connections
+_WAITED = "55P03"  # lock_not_available
+_REFUSED = frozenset({"42501", "25006"})  # insufficient_privilege, read_only_sql_transaction
 _DISK_FULL = "53100"
 _BROKEN = frozenset({8, 10, 11, 14, 26})  # READONLY, IOERR, CORRUPT, CANTOPEN, NOTADB
 
@@ -81,10 +82,18 @@ def _translate(error: exc.DBAPIError) -> RsqError:
     # The primary result code is the low byte; sqlite3 sets it from Python 3.11 on.
     code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
     state = _sql_state(error)
-    if code in _BUSY or state in _WAITED or state in _AGAIN:
+    if code in _BUSY or state == _WAITED or state in _AGAIN:
         return Exhausted("The registry database is busy with other writers; try again.")
     if code == _FULL or state == _DISK_FULL:
         return Exhausted("The disk that holds the registry database is full.")
-    if code in _BROKEN or (code == 0 and isinstance(error, exc.OperationalError)):
-        return EnvironmentFault(f"The registry database can't be used: {error.orig}.")
-    return InternalError(f"The registry database refused a statement: {error.orig}.")
+    lost = code == 0 and isinstance(error, exc.OperationalError)
+    if code in _BROKEN or state in _REFUSED or lost:
+        return EnvironmentFault(f"The registry database can't be used: {_reason(error)}.")
+    return InternalError(f"The registry database refused a statement: {_reason(error)}.")
+
+
+def _reason(error: exc.DBAPIError) -> str:
+    """What the database says, in one line."""
+    diagnosis = getattr(error.orig, "diag", None)  # PostgreSQL's, without the statement's text
+    said = getattr(diagnosis, "message_primary", None) or str(error.orig)
+    return " ".join(said.split()).rstrip(".?")
