@@ -18,10 +18,11 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rsq.digest import digest_bytes, digest_file, is_digest, require_digest
-from rsq.durable import make_folder, publish_file, sync_folder, write_durably
+from rsq.durable import make_folder, publish_file, sync_file, sync_folder, write_durably
 from rsq.errors import IntegrityError, NotFound
 from rsq.manifest import FileEntry, Manifest, decode_manifest
 
@@ -89,8 +90,12 @@ class Cache:
 
     def add_blob(self, source: Path, entry: FileEntry) -> None:
         """Moves the complete file `source` in. Raises IntegrityError, leaving it, on a mismatch."""
-        if source.stat().st_size != entry.size_bytes or digest_file(source) != entry.sha256:
-            raise IntegrityError(f"{entry.name} does not match its digest.")
+        with ThreadPoolExecutor(1) as pool:
+            # The disk writes while the processor hashes.
+            synced = pool.submit(sync_file, source)
+            if source.stat().st_size != entry.size_bytes or digest_file(source) != entry.sha256:
+                raise IntegrityError(f"{entry.name} does not match its digest.")
+            synced.result()
         publish_file(source, self.blob_path(entry.sha256))
 
     def verify_artifact(self, artifact_id: str) -> Manifest:

@@ -17,6 +17,15 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def sync_file(path: Path) -> None:
+    """Makes the bytes of the file durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def make_folder(folder: Path) -> None:
     """Creates `folder` with its parents, each entry on disk."""
     missing = []
@@ -47,10 +56,6 @@ def write_durably(path: Path, data: bytes) -> None:
 def publish_file(source: Path, target: Path) -> None:
     """Moves the complete file `source` to `target` on the same file system, durably."""
     make_folder(target.parent)
-    descriptor = os.open(source, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_file(source)
     os.replace(source, target)
     sync_folder(target.parent)

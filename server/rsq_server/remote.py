@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rsq.digest import digest_bytes, digest_file
 from rsq.errors import BadInput, EnvironmentFault, IntegrityError
 from rsq.manifest import artifact_id, decode_manifest
 from rsq.records import ArtifactRow, VersionRow
-from rsq.rpc.publishing import MESSAGE_BYTES, PublishingClient
+from rsq.rpc.publishing import MESSAGE_BYTES, PublishingClient, ReadFrom
 from rsq.version_record import encode_version
 from rsq_registry.drafts import VersionDraft
 
@@ -36,18 +37,17 @@ class RemoteRegistry:
         return not self._missing[digest]
 
     def put_file(self, path: Path, *, expected: str | None = None) -> str:
-        digest = expected or digest_file(path)
+        with _translated_failures(path):
+            digest = expected or digest_file(path)
+            size_bytes = path.stat().st_size
 
         def read_from(offset: int) -> Iterator[bytes]:
-            try:
-                with path.open("rb") as file:
-                    file.seek(offset)
-                    while piece := file.read(MESSAGE_BYTES):
-                        yield piece
-            except OSError as e:
-                raise EnvironmentFault(f"{path} can't be read: {e.strerror}.") from e
+            with _translated_failures(path), path.open("rb") as file:
+                file.seek(offset)
+                while piece := file.read(MESSAGE_BYTES):
+                    yield piece
 
-        self._put(digest, path.stat().st_size, read_from)
+        self._put(digest, size_bytes, read_from)
         return digest
 
     def put_bytes(self, data: bytes, *, expected: str | None = None) -> str:
@@ -70,12 +70,18 @@ class RemoteRegistry:
             self.put_bytes(data)
         return self._client.add_version(encode_version(describe_draft(draft)), alias=draft.alias)
 
-    def _put(
-        self, digest: str, size_bytes: int, read_from: Callable[[int], Iterator[bytes]]
-    ) -> None:
+    def _put(self, digest: str, size_bytes: int, read_from: ReadFrom) -> None:
         if not self.has(digest):
             self._client.upload(digest, size_bytes, read_from, on_bytes=self._on_bytes)
             self._missing[digest] = False
+
+
+@contextmanager
+def _translated_failures(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as e:
+        raise EnvironmentFault(f"{path} can't be read: {e.strerror}.") from e
 
 
 def describe_draft(draft: VersionDraft) -> VersionRow:

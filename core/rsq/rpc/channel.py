@@ -35,6 +35,8 @@ def open_channel(target: str) -> grpc.Channel:
             # A node's link comes back sooner than grpc would look again (up to two minutes).
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 5000),
+            # Else a channel that replaces one with a dead connection may get that very connection.
+            ("grpc.use_local_subchannel_pool", 1),
         ],
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -59,7 +60,7 @@ class PublishingClient:
         missing: set[str] = set()
         for start in range(0, len(listed), _BATCH):
             batch = listed[start : start + _BATCH]
-            missing |= self._insist(lambda batch=batch: self._find_missing(batch))
+            missing |= self._insist(partial(self._find_missing, batch))
         return missing
 
     def upload(
@@ -73,7 +74,7 @@ class PublishingClient:
         """Brings the blob to the server, from where an earlier upload was cut off. `on_bytes` hears
         by how many bytes what the server holds has grown, or shrunk where it begins again. Raises
         IntegrityError for bytes that `digest` doesn't name, and what `read_from` raises."""
-        held = earlier = self._insist(lambda: self._held_bytes(digest))
+        held = earlier = self._insist(partial(self._held_bytes, digest))
         on_bytes(held)
         storing_seconds = size_bytes / STORE_BYTES_PER_SECOND
         patience = Patience(self._patience_seconds + storing_seconds)
@@ -90,7 +91,7 @@ class PublishingClient:
                     patience.wait(e)
             except BadInput:
                 # A call that was cut off may still have been storing when we asked what is held.
-                held = self._insist(lambda: self._held_bytes(digest))
+                held = self._insist(partial(self._held_bytes, digest))
                 if held == before:
                     raise
             except IntegrityError:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections import namedtuple
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,10 +16,11 @@ from rsq.errors import BadInput, Exhausted, IntegrityError
 from rsq.manifest import MAX_FILE_BYTES
 from rsq_registry.blobs import BlobStore
 from rsq_server import uploads as uploads_module
-from rsq_server.uploads import MAX_CALL_BYTES, Progress, Uploads
+from rsq_server.uploads import HEADROOM_BYTES, MAX_CALL_BYTES, Progress, Uploads
 
 DATA = bytes(range(256)) * 40
 DIGEST = digest_bytes(DATA)
+Usage = namedtuple("Usage", "total used free")
 
 
 @pytest.fixture
@@ -124,6 +127,51 @@ def test_a_disk_too_small_is_said_before_anything_arrives(
     monkeypatch.setattr(uploads_module, "HEADROOM_BYTES", 1 << 60)
     with pytest.raises(Exhausted, match="free"):
         uploads.append(DIGEST, len(DATA), 0, [DATA])
+
+
+def test_room_for_the_store_s_copy_is_asked_for(
+    uploads: Uploads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = HEADROOM_BYTES + 2 * len(DATA)
+    monkeypatch.setattr(uploads_module.shutil, "disk_usage", lambda folder: Usage(0, 0, free))
+    assert not uploads.append(DIGEST, len(DATA), 0, [DATA[:10]]).complete
+    monkeypatch.setattr(uploads_module.shutil, "disk_usage", lambda folder: Usage(0, 0, free - 11))
+    with pytest.raises(Exhausted, match="too little"):
+        uploads.append(DIGEST, len(DATA), 10, [DATA[10:]])
+
+
+def test_a_full_disk_is_said_as_such_and_keeps_what_arrived(
+    uploads: Uploads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    uploads.append(DIGEST, len(DATA), 0, [DATA[:100]])
+    with monkeypatch.context() as patch:
+        patch.setattr(uploads_module.os, "fsync", full)
+        with pytest.raises(Exhausted, match="disk is full"):
+            uploads.append(DIGEST, len(DATA), 100, [DATA[100:5000]])
+    assert uploads.append(DIGEST, len(DATA), 5000, [DATA[5000:]]).complete
+
+
+def test_more_than_the_blob_has_is_forgotten(uploads: Uploads) -> None:
+    uploads.append(DIGEST, 1 << 20, 0, [bytes(len(DATA) + 1)])
+    with pytest.raises(IntegrityError, match="send it anew"):
+        uploads.append(DIGEST, len(DATA), len(DATA) + 1, [])
+    assert uploads.append(DIGEST, len(DATA), 0, [DATA]).complete
+
+
+def test_uploads_at_work_are_not_discarded(uploads: Uploads, tmp_path: Path) -> None:
+    uploads.append(DIGEST, len(DATA), 0, [DATA[:10]])
+    with FileLock(tmp_path / "uploads" / f"{DIGEST}.lock"):
+        assert uploads.discard_unfinished(older_than_s=0) == 0
+    assert uploads.held_bytes(DIGEST) == 10
+
+
+def test_locks_of_finished_uploads_are_discarded(uploads: Uploads, tmp_path: Path) -> None:
+    uploads.append(DIGEST, len(DATA), 0, [DATA])
+    assert uploads.discard_unfinished(older_than_s=60) == 0
+    assert list((tmp_path / "uploads").iterdir()) == []
 
 
 def test_uploads_that_nobody_goes_on_with_are_discarded(uploads: Uploads, tmp_path: Path) -> None:
