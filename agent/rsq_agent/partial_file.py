@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -63,15 +64,15 @@ class PartialFile:
                 self._bitmap.discard(index)
         self._save_bitmap()
 
-    def write(self, index: int, data: bytes | bytearray) -> bool:
+    def write(self, index: int, parts: Sequence[bytes]) -> bool:
         """Keeps the verified bytes of chunk `index`; False where another thread was first."""
-        offset, _ = chunk_range(self.entry, index)
+        offset, length = chunk_range(self.entry, index)
         with self._lock:
             if index in self._bitmap:
                 return False
-            written = os.pwrite(self._file, data, offset)
-            while written < len(data):
-                written += os.pwrite(self._file, data[written:], offset + written)
+            if os.pwritev(self._file, parts, offset) < length:
+                # A disk that fills up, or a signal; writing the rest says which.
+                os.pwrite(self._file, b"".join(parts), offset)
             self._bitmap.add(index)
             self._save_bitmap()
         return True

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from filelock import FileLock
 
 from rsq.chunks import chunk_range
-from rsq.digest import digest_bytes
+from rsq.digest import digest_parts
 from rsq.durable import make_folder
 from rsq.errors import (
     DeadlineExceeded,
@@ -103,7 +103,7 @@ class Courier:
         for index in partial.missing():
             data = self.local.read(partial.entry.chunks[index])
             if data is not None:
-                partial.write(index, data)
+                partial.write(index, [data])
 
     def _fetch_missing(self, partial: PartialFile) -> None:
         work = _Work(partial.missing())
@@ -112,9 +112,9 @@ class Courier:
         def read() -> None:
             try:
                 while (index := work.take()) is not None:
-                    data = self._fetch_chunk(partial.entry, index, work)
-                    if data is not None and partial.write(index, data):
-                        self.on_bytes(len(data))
+                    parts = self._fetch_chunk(partial.entry, index, work)
+                    if parts is not None and partial.write(index, parts):
+                        self.on_bytes(sum(map(len, parts)))
                     if work.finish(index):
                         # Readers of chunks that another one brought meanwhile need not wait.
                         self.sources.cancel_reads()
@@ -141,35 +141,38 @@ class Courier:
         work.close()
         self.sources.cancel_reads()
 
-    def _fetch_chunk(self, entry: FileEntry, index: int, work: _Work) -> bytearray | None:
-        """The verified chunk; None where another reader was faster."""
+    def _fetch_chunk(self, entry: FileEntry, index: int, work: _Work) -> list[bytes] | None:
+        """The verified chunk in the parts in which it came, since joining them would copy it; None
+        where another reader was faster."""
         offset, length = chunk_range(entry, index)
-        data = bytearray()
+        parts: list[bytes] = []
+        size = 0
         failures = bad = 0
         while not work.is_done(index):
             if self.stop.is_set():
                 raise Interrupted("The pull was stopped; run it again and it goes on from here.")
             source = self.sources.choose(entry.sha256)
-            held = len(data)
+            held = size
             asked = min(length - held, self.limit.piece_bytes)
             self.limit.take(asked)
             try:
                 for part in source.read_blob(
                     entry.sha256, offset + held, asked, timeout_seconds=CALL_SECONDS
                 ):
-                    data += part
+                    parts.append(part)
+                    size += len(part)
                     self._arrived(len(part))
-                    if len(data) > held + asked:
+                    if size > held + asked:
                         raise IntegrityError(f"{source.target} sent more than it was asked for.")
-                if len(data) < held + asked:
+                if size < held + asked:
                     raise IntegrityError(
                         f"{source.target} has less of {entry.name} than it should."
                     )
-                if len(data) < length:
+                if size < length:
                     continue
-                if digest_bytes(data) == entry.chunks[index]:
+                if digest_parts(parts) == entry.chunks[index]:
                     self.sources.succeeded(source)
-                    return data
+                    return parts
                 raise IntegrityError(
                     f"Chunk {index} of {entry.name} from {source.target} does not match its digest."
                 )
@@ -179,11 +182,12 @@ class Courier:
             except (*_RETRIED, NotFound) as e:
                 if isinstance(e, IntegrityError):
                     # Nobody knows which of the bytes are wrong.
-                    data.clear()
+                    parts.clear()
+                    size = 0
                     bad += 1
                 if self.sources.failed(source, entry.sha256, e):
                     continue
-                failures = 0 if len(data) > held else failures + 1
+                failures = 0 if size > held else failures + 1
                 if self._is_hopeless(e, bad):
                     raise
                 self.stop.wait(_backoff_seconds(failures))

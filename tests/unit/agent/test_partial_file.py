@@ -34,20 +34,20 @@ def test_chunks_in_any_order_make_the_file(entry: FileEntry, path: Path) -> None
     with PartialFile(path, entry) as partial:
         assert partial.missing() == [0, 1, 2, 3, 4]
         for index in (4, 0, 3, 1, 2):
-            assert partial.write(index, _chunk(entry, index))
+            assert partial.write(index, [_chunk(entry, index)])
         assert partial.missing() == []
     assert path.read_bytes() == DATA
 
 
 def test_the_second_writer_of_a_chunk_is_told_so(entry: FileEntry, path: Path) -> None:
     with PartialFile(path, entry) as partial:
-        assert partial.write(1, _chunk(entry, 1))
-        assert not partial.write(1, _chunk(entry, 1))
+        assert partial.write(1, [_chunk(entry, 1)])
+        assert not partial.write(1, [_chunk(entry, 1)])
 
 
 def test_what_was_written_is_there_after_opening_again(entry: FileEntry, path: Path) -> None:
     with PartialFile(path, entry) as partial:
-        partial.write(2, _chunk(entry, 2))
+        partial.write(2, [_chunk(entry, 2)])
     with PartialFile(path, entry) as partial:
         partial.recheck()
         assert partial.missing() == [0, 1, 3, 4]
@@ -58,7 +58,7 @@ def test_what_was_written_is_there_after_opening_again(entry: FileEntry, path: P
 def test_a_chunk_damaged_on_disk_is_forgotten(entry: FileEntry, path: Path, position: int) -> None:
     with PartialFile(path, entry) as partial:
         for index in range(5):
-            partial.write(index, _chunk(entry, index))
+            partial.write(index, [_chunk(entry, index)])
     data = bytearray(path.read_bytes())
     data[position] ^= 1
     path.write_bytes(data)
@@ -72,7 +72,7 @@ def test_a_bitmap_that_claims_what_is_not_there_is_corrected(
     entry: FileEntry, path: Path, bitmap: bytes
 ) -> None:
     with PartialFile(path, entry) as partial:
-        partial.write(0, _chunk(entry, 0))
+        partial.write(0, [_chunk(entry, 0)])
     bitmap_path(path).write_bytes(bitmap)
     with PartialFile(path, entry) as partial:
         partial.recheck()
@@ -86,7 +86,7 @@ def test_a_transfer_that_never_began_holds_nothing(entry: FileEntry, path: Path)
 
 def test_a_sparse_file_takes_only_what_was_written(entry: FileEntry, path: Path) -> None:
     with PartialFile(path, entry) as partial:
-        partial.write(3, _chunk(entry, 3))
+        partial.write(3, [_chunk(entry, 3)])
         size_bytes = path.stat().st_size
     assert size_bytes == entry.size_bytes
     assert 4096 <= allocated_bytes(path) < size_bytes
