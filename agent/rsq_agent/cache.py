@@ -141,9 +141,23 @@ def _same_file(linked: Path, blob: Path) -> bool:
         left, right = linked.stat(), blob.stat()
     except FileNotFoundError:
         return False
-    return os.path.samestat(left, right) or (
-        left.st_nlink == 1 and left.st_size == right.st_size and left.st_mtime >= right.st_mtime
+    if os.path.samestat(left, right):
+        return True
+    # Times alone cannot tell a copy from the link to a blob that was replaced in the same tick.
+    return (
+        left.st_size == right.st_size
+        and left.st_mtime_ns > right.st_mtime_ns
+        and not _can_link(blob, linked.parent.parent)
     )
+
+
+def _can_link(source: Path, folder: Path) -> bool:
+    try:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".link.") as trial:
+            os.link(source, Path(trial) / source.name)
+    except OSError:
+        return False
+    return True
 
 
 def _link(source: Path, target: Path) -> None:

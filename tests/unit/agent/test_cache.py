@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,42 @@ def test_a_complete_artifact_is_verified_and_opened_under_its_names(
         assert (folder / entry.name).read_bytes() == blob.read_bytes()
         assert (folder / entry.name).stat().st_ino == blob.stat().st_ino  # no second copy
     assert cache.artifact_folder(artifact.id) == folder
+
+
+@pytest.mark.parametrize("nanoseconds", [0, 1])  # a clock that did not tick in between, or did
+def test_links_to_a_blob_that_was_replaced_are_made_anew(
+    tmp_path: Path, artifact: TinyArtifact, nanoseconds: int
+) -> None:
+    cache = Cache(tmp_path / "home")
+    fill(cache, artifact)
+    linked = cache.artifact_folder(artifact.id) / artifact.manifest.file("weights").name
+    blob = cache.blob_path(artifact.manifest.file("weights").sha256)
+    good, written = blob.read_bytes(), blob.stat().st_mtime_ns
+    blob.unlink()
+    blob.write_bytes(good)
+    os.utime(blob, ns=(written, written - nanoseconds))
+    assert cache.artifact_folder(artifact.id) == linked.parent
+    assert linked.stat().st_ino == blob.stat().st_ino
+
+
+def test_without_hard_links_the_files_are_copied_once(
+    tmp_path: Path, artifact: TinyArtifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object) -> None:
+        raise OSError(errno.EPERM, "no hard links")
+
+    monkeypatch.setattr(os, "link", refuse)
+    cache = Cache(tmp_path / "home")
+    fill(cache, artifact)
+    for entry in artifact.manifest.files:
+        os.utime(cache.blob_path(entry.sha256), ns=(0, 0))
+    folder = cache.artifact_folder(artifact.id)
+    made = [(folder / entry.name).stat().st_ino for entry in artifact.manifest.files]
+    assert cache.artifact_folder(artifact.id) == folder
+    assert [(folder / entry.name).stat().st_ino for entry in artifact.manifest.files] == made
+    os.utime(cache.blob_path(artifact.manifest.file("weights").sha256))  # replaced later
+    cache.artifact_folder(artifact.id)
+    assert [(folder / entry.name).stat().st_ino for entry in artifact.manifest.files] != made
 
 
 def test_a_manifest_of_another_id_is_refused(tmp_path: Path, artifact: TinyArtifact) -> None:
