@@ -21,8 +21,8 @@ from rsq.errors import IntegrityError
 from rsq.manifest import FileEntry
 from rsq.providers import CPU_PROVIDER
 from rsq.resolve import Device, Request
+from rsq.rpc import patience
 from rsq.rpc.registry import RegistryClient
-from rsq_agent import transfer
 from rsq_agent.cache import Cache
 from rsq_agent.pull import fetch_plan, plan_pull
 
@@ -146,7 +146,7 @@ def _flip(data: bytearray, bit: int) -> bytes:
 
 
 def run(folder: Path, flips: int) -> dict[str, Any]:
-    transfer.BACKOFF_SECONDS = 0.001
+    patience.BACKOFF_SECONDS = 0.001
     weights = fill_registry(
         folder / "home",
         folder / "files",

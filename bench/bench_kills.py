@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from stored_version import fill_registry
-from watched_server import WatchedContent, serve_watched
+from watched_server import serve_watched
 
 from rsq.digest import digest_file
 from rsq_agent.cache import Cache
@@ -39,16 +39,14 @@ def run(folder: Path, kills: int, size_bytes: int) -> dict[str, Any]:
         ]  # fmt: skip
         begun = time.perf_counter()
         repeated: list[int] = []
-        finished = 0
         while len(repeated) < kills:
             before = set(service.reads)
             count = len(service.reads)
-            if not _run_and_kill(command, chance, service, count):
-                finished += 1
+            if not _run_and_kill(command, chance):
                 break
             again = service.reads[count:]
             repeated.append(len(again) - len(set(again) - before))
-        done = subprocess.run([*command[:-2]], capture_output=True, text=True, check=True)
+        done = subprocess.run(command[:-2], capture_output=True, text=True, check=True)
         cache = Cache(folder / "agent")
         path = cache.blob_path(weights.sha256)
         return {
@@ -65,9 +63,7 @@ def run(folder: Path, kills: int, size_bytes: int) -> dict[str, Any]:
         }
 
 
-def _run_and_kill(
-    command: list[str], chance: random.Random, service: WatchedContent, count: int
-) -> bool:
+def _run_and_kill(command: list[str], chance: random.Random) -> bool:
     """Whether it was killed before it ended by itself."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None

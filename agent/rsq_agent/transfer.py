@@ -8,8 +8,6 @@ makes progress. Once no chunk is left to begin, idle readers begin those again t
 
 from __future__ import annotations
 
-import errno
-import random
 import statistics
 import threading
 import time
@@ -23,18 +21,17 @@ from filelock import FileLock
 
 from rsq.chunks import chunk_range
 from rsq.digest import digest_parts
-from rsq.durable import make_folder
+from rsq.durable import DISK_FULL, make_folder
 from rsq.errors import (
-    DeadlineExceeded,
     EnvironmentFault,
     Exhausted,
     IntegrityError,
     Interrupted,
     NotFound,
     RsqError,
-    Unreachable,
 )
 from rsq.manifest import FileEntry
+from rsq.rpc.patience import PASSING, backoff_seconds
 from rsq_agent.cache import Cache
 from rsq_agent.local_chunks import LocalChunks
 from rsq_agent.partial_file import PartialFile, bitmap_path
@@ -43,12 +40,8 @@ from rsq_agent.sources import Sources
 
 CALL_SECONDS = 15.0  # of one read; what has arrived by then is kept
 BAD_CHUNKS = 5  # times that one chunk may arrive damaged
-BACKOFF_SECONDS = 0.2  # doubled each time, with jitter
-MAX_BACKOFF_SECONDS = 5.0
 # A chunk in flight is begun again once it takes this many times the median, and this long.
 SLOW_FACTOR, SLOW_SECONDS = 4.0, 1.0
-_RETRIED = (Unreachable, DeadlineExceeded, Exhausted, IntegrityError)
-_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass
@@ -179,7 +172,7 @@ class Courier:
             except Interrupted:
                 if not work.is_done(index):
                     raise
-            except (*_RETRIED, NotFound) as e:
+            except (*PASSING, IntegrityError, NotFound) as e:
                 if isinstance(e, IntegrityError):
                     # Nobody knows which of the bytes are wrong.
                     parts.clear()
@@ -190,7 +183,7 @@ class Courier:
                 failures = 0 if size > held else failures + 1
                 if self._is_hopeless(e, bad):
                     raise
-                self.stop.wait(_backoff_seconds(failures))
+                self.stop.wait(backoff_seconds(failures))
         return None
 
     def _is_hopeless(self, error: RsqError, bad: int) -> bool:
@@ -252,17 +245,12 @@ class _Work:
             self._changed.notify_all()
 
 
-def _backoff_seconds(failures: int) -> float:
-    longest = min(MAX_BACKOFF_SECONDS, BACKOFF_SECONDS * 2.0 ** min(failures, 10))
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
-
-
 @contextmanager
 def _translated_failures(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as e:
-        if e.errno in _DISK_FULL:
+        if e.errno in DISK_FULL:
             raise Exhausted(
                 f"{what}: the disk is full. Free some space and pull again; what has arrived is "
                 "kept."

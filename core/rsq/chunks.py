@@ -7,6 +7,10 @@ from pathlib import Path
 
 from rsq.manifest import CHUNK_BYTES, FileEntry
 
+# Reads and writes of blobs over the wire: a slow peer holds a thread for no longer than one call.
+MAX_CALL_BYTES = 16 << 20
+MESSAGE_BYTES = 256 << 10  # large enough for full speed, well below grpc's default limit of 4 MiB
+
 
 def describe_file(path: Path, *, role: str, name: str, chunk_bytes: int = CHUNK_BYTES) -> FileEntry:
     """The manifest entry of the file at `path`, read once."""

@@ -3,9 +3,13 @@ disk."""
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from pathlib import Path
+
+# What an OSError's number is where a write found no room.
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def sync_folder(folder: Path) -> None:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import secrets
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from rsq.durable import sync_folder
+from rsq.durable import DISK_FULL, sync_folder
 from rsq.errors import EnvironmentFault, Exhausted
 from rsq.units import format_size
-
-_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def require_space(folder: Path, size_bytes: int) -> None:
@@ -49,7 +46,7 @@ def write_output(path: Path, pieces: Iterable[bytes]) -> None:
         sync_folder(path.parent)
     except OSError as e:
         unfinished.unlink(missing_ok=True)
-        if e.errno in _DISK_FULL:
+        if e.errno in DISK_FULL:
             raise Exhausted(
                 f"{path} can't be written: the disk is full. Free some space or name another place."
             ) from e

@@ -31,22 +31,6 @@ def current_aliases(session: Session, model_id: int | None = None) -> dict[int, 
     return current
 
 
-def alias_at(
-    session: Session, model: tables.Model, alias: str, when: datetime
-) -> tables.AliasEvent | None:
-    """The move that was in force at that moment; None where there had been none."""
-    return session.scalar(
-        select(tables.AliasEvent)
-        .where(
-            tables.AliasEvent.model_id == model.id,
-            tables.AliasEvent.alias == alias,
-            tables.AliasEvent.at <= when,
-        )
-        .order_by(tables.AliasEvent.id.desc())
-        .limit(1)
-    )
-
-
 def append_event(
     session: Session, model: tables.Model, alias: str, number: int | None, *, by: str, at: datetime
 ) -> None:

@@ -9,7 +9,6 @@ is complete. This module alone makes the paths.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import secrets
@@ -20,10 +19,8 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from rsq.digest import READ_BYTES, digest_file, is_digest, require_digest
-from rsq.durable import make_folder, sync_folder
+from rsq.durable import DISK_FULL, make_folder, sync_folder
 from rsq.errors import BadInput, EnvironmentFault, Exhausted, IntegrityError, NotFound
-
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Blobs(Protocol):
@@ -128,7 +125,7 @@ class BlobStore:
 
     def put_file(self, path: Path, *, expected: str | None = None) -> str:
         # Copied, never linked: whoever wrote the file may still change it in place.
-        return self.put_pieces(_read_pieces(path), expected=expected)
+        return self.put_pieces(read_pieces(path), expected=expected)
 
     def put_bytes(self, data: bytes, *, expected: str | None = None) -> str:
         return self.put_pieces([data], expected=expected)
@@ -211,7 +208,8 @@ def _write_new(path: Path, pieces: Iterable[bytes]) -> str:
     return running.hexdigest()
 
 
-def _read_pieces(path: Path) -> Iterator[bytes]:
+def read_pieces(path: Path) -> Iterator[bytes]:
+    """The file's bytes in pieces. Raises EnvironmentFault when it can't be read."""
     try:
         with path.open("rb") as file:
             while piece := file.read(READ_BYTES):
@@ -225,6 +223,6 @@ def _translated_failures(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as e:
-        if e.errno in _FULL:
+        if e.errno in DISK_FULL:
             raise Exhausted(f"{what}: the disk is full.") from e
         raise EnvironmentFault(f"{what}: {e.strerror or e}.") from e

@@ -89,11 +89,6 @@ class Catalogue:
 
         return read(self._engine, work)
 
-    def details_digest(self, model: str, version: int) -> str | None:
-        """The digest of the blob with what the version's report shows beyond its numbers; None
-        where its publisher recorded none. Raises NotFound."""
-        return read(self._engine, lambda session: versions.details_digest(session, model, version))
-
     def models(self) -> list[ModelRow]:
         """All models by name."""
         return read(self._engine, models.list_models)
@@ -116,17 +111,6 @@ class Catalogue:
             self._engine,
             lambda session: aliases.list_events(session, models.find_model(session, model)),
         )
-
-    def alias_at(self, model: str, alias: str, when: datetime) -> int | None:
-        """The version that the alias meant at that moment, None where it was not set. Raises
-        BadInput, NotFound for an unknown model."""
-        require_alias(alias)
-
-        def work(session: Session) -> int | None:
-            event = aliases.alias_at(session, models.find_model(session, model), alias, when)
-            return None if event is None else event.number
-
-        return read(self._engine, work)
 
     def deprecate(self, model: str, number: int, reason: str | None) -> None:
         """Advises against the version, which nodes may still pull; None takes that back. Raises

@@ -10,6 +10,7 @@ from rsq.errors import BadInput, NotFound, SpaceMismatch
 from rsq.manifest import Manifest, artifact_id, decode_manifest
 from rsq.records import ArtifactEvaluation, PairEvaluation, Profile, VersionRow
 from rsq.reference import require_alias, require_model_name
+from rsq.version_record import MAX_ARTIFACTS
 from rsq_registry.checks import (
     MAX_BYTES,
     check_evaluation,
@@ -20,7 +21,6 @@ from rsq_registry.checks import (
     require_word,
 )
 
-MAX_ARTIFACTS = 64  # of one version
 MAX_PROFILES = 4096  # of one version
 
 

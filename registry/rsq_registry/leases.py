@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from rsq_registry import tables
 
+PUBLISHING_SECONDS = 24 * 3600.0  # what storing and naming the blobs of one version may take
 _BATCH = 500  # parameters of one query
 
 

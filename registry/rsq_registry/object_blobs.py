@@ -10,7 +10,6 @@ let a lifecycle rule of the bucket remove them.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import re
 import tempfile
@@ -20,15 +19,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from rsq.digest import READ_BYTES, is_digest, require_digest
+from rsq.digest import is_digest, require_digest
+from rsq.durable import DISK_FULL
 from rsq.errors import BadInput, EnvironmentFault, Exhausted, IntegrityError, NotFound
+from rsq_registry.blobs import read_pieces
 
 TIMEOUT_SECONDS = 60  # of one request, its body included
 RETRIES = 4
 # A request that moves one of these has to end in time, over links of 0.4 MB/s and faster.
 RANGE_BYTES = 8 << 20
 PARTS_AT_ONCE = 4  # of 5 MiB, S3's smallest
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class ObjectBlobs:
@@ -78,7 +78,7 @@ class ObjectBlobs:
         return digest
 
     def put_file(self, path: Path, *, expected: str | None = None) -> str:
-        return self.put_pieces(_read_pieces(path), expected=expected)
+        return self.put_pieces(read_pieces(path), expected=expected)
 
     def put_bytes(self, data: bytes, *, expected: str | None = None) -> str:
         return self.put_pieces([data], expected=expected)
@@ -170,7 +170,7 @@ class ObjectBlobs:
         except self._obstore.exceptions.BaseError as e:
             raise EnvironmentFault(f"{what}: {_reason(e)}.") from e
         except OSError as e:
-            if e.errno in _FULL:
+            if e.errno in DISK_FULL:
                 raise Exhausted(f"{what}: the disk for temporary files is full.") from e
             raise EnvironmentFault(f"{what}: {e.strerror or _reason(e)}.") from e
 
@@ -186,12 +186,3 @@ def _reason(error: Exception) -> str:
     said = re.search(r"<Message>([^<]*)</Message>", text)
     line = text.splitlines()[0].partition(" <?xml")[0]
     return (f"{line} {said[1]}" if said else line)[:500].rstrip(".: ")
-
-
-def _read_pieces(path: Path) -> Iterator[bytes]:
-    try:
-        with path.open("rb") as file:
-            while piece := file.read(READ_BYTES):
-                yield piece
-    except OSError as e:
-        raise EnvironmentFault(f"{path} can't be read: {e.strerror}.") from e

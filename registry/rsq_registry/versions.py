@@ -117,11 +117,6 @@ def find_same(session: Session, name: str, identities: Collection[str]) -> int |
     return max((n for n, artifacts_ in held.items() if artifacts_ == set(identities)), default=None)
 
 
-def details_digest(session: Session, name: str, number: int) -> str | None:
-    """The digest of the version's report data, None where it has none. Raises NotFound."""
-    return _find_version(session, find_model(session, name), number).details_digest
-
-
 def referenced_digests(session: Session) -> set[str]:
     """The blobs that versions need: their artifacts' and their report data."""
     details = session.scalars(

@@ -10,9 +10,8 @@ from rsq.manifest import Tower
 from rsq.records import PUBLISHER, Profile, VersionRow
 from rsq.version_files import VersionSource, needed_digests
 from rsq_registry.drafts import MAX_PROFILES, check_draft, draft_from_record
+from rsq_registry.leases import PUBLISHING_SECONDS
 from rsq_server.app import Stores
-
-LEASE_SECONDS = 24 * 3600.0  # what storing the blobs of one version may take
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def import_version(
     sizes = {
         digest: source.size(digest) for digest in needed_digests(version, manifests.__getitem__)
     }
-    stores.catalogue.lease(sizes, seconds=LEASE_SECONDS)
+    stores.catalogue.lease(sizes, seconds=PUBLISHING_SECONDS)
     # 3. blobs
     stored = reused = 0
     for digest, size_bytes in sizes.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import gc
 import tempfile
 from collections.abc import Collection, Iterator
@@ -12,11 +11,13 @@ from pathlib import Path
 from typing import Protocol
 
 from rsq.digest import digest_bytes
+from rsq.durable import DISK_FULL
 from rsq.errors import BadInput, EnvironmentFault, Exhausted, GateRefused, Interrupted
 from rsq.manifest import encode_manifest
 from rsq.records import ArtifactEvaluation, ArtifactRow, PairEvaluation, Profile, VersionRow
 from rsq.reference import require_alias, require_model_name
 from rsq_registry.drafts import VersionDraft
+from rsq_registry.leases import PUBLISHING_SECONDS
 from rsq_server.build.artifact import BuiltArtifact, reference_of
 from rsq_server.build.calibration import compare_looks
 from rsq_server.build.construction import (
@@ -43,8 +44,6 @@ from rsq_server.sources.source import resolve_source
 GENERATED_PER_CLASS = 30
 GENERATED_PER_CLASS_LARGE = 10
 LARGE_BYTES = 100_000_000  # a vision tower in FP32
-LEASE_SECONDS = 24 * 3600.0  # what storing and naming the files may take
-_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass(frozen=True)
@@ -239,7 +238,7 @@ def _temporary_folder(parent: Path) -> Iterator[Path]:
     except KeyboardInterrupt as e:
         raise Interrupted("Publishing was interrupted; nothing was published.") from e
     except OSError as e:
-        if e.errno in _DISK_FULL:
+        if e.errno in DISK_FULL:
             raise Exhausted(f"The disk that holds {parent} is full.") from e
         raise EnvironmentFault(f"Publishing could not use a file: {e}.") from e
     except MemoryError as e:
@@ -345,7 +344,7 @@ def _lease(artifacts: list[BuiltArtifact], report_digest: str, catalogue: Versio
     """Keeps what is going to be named from garbage collection, before anyone asks what is there."""
     digests = {entry.sha256 for artifact in artifacts for entry in artifact.manifest.files}
     digests |= {artifact.id for artifact in artifacts} | {report_digest}
-    catalogue.lease(digests, seconds=LEASE_SECONDS)
+    catalogue.lease(digests, seconds=PUBLISHING_SECONDS)
 
 
 def _store_files(

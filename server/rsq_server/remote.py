@@ -6,11 +6,12 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rsq.chunks import MESSAGE_BYTES
 from rsq.digest import digest_bytes, digest_file
 from rsq.errors import BadInput, EnvironmentFault, IntegrityError
 from rsq.manifest import artifact_id, decode_manifest
 from rsq.records import ArtifactRow, VersionRow
-from rsq.rpc.publishing import MESSAGE_BYTES, PublishingClient, ReadFrom
+from rsq.rpc.publishing import PublishingClient, ReadFrom
 from rsq.version_record import encode_version
 from rsq_registry.drafts import VersionDraft
 

@@ -8,7 +8,6 @@ A blob gets into the store when it is whole and has its digest, not before.
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import time
@@ -19,17 +18,16 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from rsq.chunks import MAX_CALL_BYTES
 from rsq.digest import is_digest, require_digest
-from rsq.durable import make_folder
+from rsq.durable import DISK_FULL, make_folder
 from rsq.errors import BadInput, EnvironmentFault, Exhausted, IntegrityError
 from rsq.manifest import MAX_FILE_BYTES
 from rsq.units import format_size
 from rsq_registry.blobs import Blobs
 
-MAX_CALL_BYTES = 16 << 20
 HEADROOM_BYTES = 64 << 20  # kept free on the disk
 LOCK_SUFFIX = ".lock"
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass(frozen=True)
@@ -155,6 +153,6 @@ def _translated_failures() -> Iterator[None]:
     try:
         yield
     except OSError as e:
-        if e.errno in _FULL:
+        if e.errno in DISK_FULL:
             raise Exhausted("The server's disk is full.") from e
         raise EnvironmentFault(f"The upload can't be kept: {e.strerror or e}.") from e

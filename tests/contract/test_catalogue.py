@@ -294,12 +294,12 @@ def test_a_version_names_the_report_data_that_was_stored_for_it(
     needed = catalogue.referenced_digests()
     digest = blobs.put_bytes(b"what a report shows")
     second = catalogue.add_version(replace(draft, details_digest=digest))
-    assert catalogue.details_digest("demo", 1) is None
-    assert catalogue.details_digest("demo", second.version) == digest
+    assert catalogue.version("demo", 1).details_digest is None
+    assert catalogue.version("demo", second.version).details_digest == digest
     assert catalogue.referenced_digests() == {*needed, digest}
     for model, number in (("demo", 3), ("other", 1)):
         with pytest.raises(NotFound):
-            catalogue.details_digest(model, number)
+            catalogue.version(model, number)
 
 
 def test_manifests_of_unknown_or_damaged_artifacts_are_not_served(

@@ -15,8 +15,9 @@ import pytest
 from checkpoints import write_siglip_checkpoint
 from tiny_artifacts import encode_image
 
+from rsq.chunks import MAX_CALL_BYTES, MESSAGE_BYTES
 from rsq.digest import digest_bytes
-from rsq.rpc.publishing import MAX_CALL_BYTES, MESSAGE_BYTES, PublishingClient
+from rsq.rpc.publishing import PublishingClient
 from rsq_registry.blobs import BlobStore
 
 COMMAND = str(Path(sys.executable).with_name("rsq-server"))

@@ -14,9 +14,9 @@ from tiny_artifacts import TinyArtifact, build_artifact, build_version
 from rsq.errors import Exhausted, IntegrityError, NotFound, NothingFits, ProbeFailed
 from rsq.providers import CPU_PROVIDER
 from rsq.resolve import Device, Request
+from rsq.rpc import patience
 from rsq.rpc.registry import RegistryClient
 from rsq_agent import pull as pull_module
-from rsq_agent import transfer
 from rsq_agent.cache import Cache
 from rsq_agent.config import AgentConfig
 from rsq_agent.pull import check_budget, fetch_plan, plan_pull, prove, to_activation
@@ -99,7 +99,7 @@ def test_a_pull_brings_verified_files_and_the_next_one_moves_nothing(
 def test_a_flipped_bit_costs_its_chunk_only(
     client: RegistryClient, registry: FakeRegistry, cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transfer, "BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(patience, "BACKOFF_SECONDS", 0.001)
     registry.flip_next_reads = 3
     activation, _ = _pull(client, cache)
     for artifact_id in activation.artifacts:
@@ -116,7 +116,7 @@ def test_a_flipped_bit_costs_its_chunk_only(
 def test_a_server_that_keeps_lying_is_reported_and_nothing_is_visible(
     client: RegistryClient, registry: FakeRegistry, cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transfer, "BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(patience, "BACKOFF_SECONDS", 0.001)
     registry.flip_next_reads = 10**6
     with pytest.raises(IntegrityError, match="does not match its digest"):
         _pull(client, cache)
@@ -127,7 +127,7 @@ def test_a_server_that_keeps_lying_is_reported_and_nothing_is_visible(
 def test_an_interrupted_pull_goes_on_where_it_stopped(
     client: RegistryClient, registry: FakeRegistry, cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transfer, "BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(patience, "BACKOFF_SECONDS", 0.001)
     registry.fail_after_reads = 10
     with pytest.raises(IntegrityError):
         _pull(client, cache)
@@ -147,7 +147,7 @@ def test_a_partial_file_damaged_on_disk_is_fetched_again_where_it_is_wrong(
     artifacts: dict[str, TinyArtifact],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(transfer, "BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(patience, "BACKOFF_SECONDS", 0.001)
     registry.fail_after_reads = 15
     with pytest.raises(IntegrityError):
         _pull(client, cache)

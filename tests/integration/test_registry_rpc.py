@@ -13,11 +13,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tiny_artifacts import profile
 from tiny_registry import store_version
 
+from rsq.chunks import MAX_CALL_BYTES, MESSAGE_BYTES
 from rsq.digest import digest_bytes
 from rsq.errors import BadInput, EnvironmentFault, NotFound
 from rsq.manifest import artifact_id, decode_manifest
 from rsq.records import NodeReport, VersionRow
-from rsq.rpc.blob_reads import MAX_READ_BYTES, MESSAGE_BYTES
 from rsq.rpc.channel import open_channel
 from rsq.rpc.registry import RegistryClient
 from rsq.v1 import registry_pb2 as pb
@@ -139,7 +139,7 @@ def test_any_range_inside_a_blob_is_those_bytes(world: World, offset: int, lengt
 
 def test_a_range_that_runs_over_the_end_is_cut_short(world: World) -> None:
     digest, expected = weights_of(world)
-    pieces = world.client.read_blob(digest, len(expected) - 3, MAX_READ_BYTES)
+    pieces = world.client.read_blob(digest, len(expected) - 3, MAX_CALL_BYTES)
     assert b"".join(pieces) == expected[-3:]
 
 
@@ -147,14 +147,14 @@ def test_a_read_beyond_its_bounds_is_bad_input(world: World) -> None:
     digest, expected = weights_of(world)
     for offset, length in (
         (0, 0),
-        (0, MAX_READ_BYTES + 1),
+        (0, MAX_CALL_BYTES + 1),
         (0, 2**64 - 1),
         (len(expected), 1),
         (2**64 - 1, 1),
     ):
         with pytest.raises(BadInput):
             list(world.client.read_blob(digest, offset, length))
-    assert MAX_READ_BYTES == 16 * 1024 * 1024
+    assert MAX_CALL_BYTES == 16 * 1024 * 1024
 
 
 def test_an_unknown_or_malformed_digest_reads_nothing(world: World) -> None:

@@ -15,6 +15,7 @@ import pytest
 from faulty_proxy import Fault, run_proxy
 from unit.registry.samples import make_draft
 
+from rsq.chunks import MESSAGE_BYTES
 from rsq.digest import digest_bytes
 from rsq.errors import (
     BadInput,
@@ -26,7 +27,7 @@ from rsq.errors import (
 from rsq.manifest import decode_manifest
 from rsq.rpc import publishing
 from rsq.rpc.channel import open_channel
-from rsq.rpc.publishing import MESSAGE_BYTES, PublishingClient
+from rsq.rpc.publishing import PublishingClient
 from rsq.v1 import registry_pb2 as pb
 from rsq.v1.registry_pb2_grpc import PublishingStub
 from rsq.version_record import encode_version

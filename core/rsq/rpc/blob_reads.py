@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from rsq.chunks import MAX_CALL_BYTES, MESSAGE_BYTES
 from rsq.errors import BadInput
 from rsq.v1 import registry_pb2 as pb
-
-MAX_READ_BYTES = 16 << 20  # of one call: a slow reader holds a thread for no longer
-MESSAGE_BYTES = 256 << 10  # large enough for full speed, well below grpc's default limit of 4 MiB
 
 
 def read_in_messages(
@@ -16,8 +14,8 @@ def read_in_messages(
 ) -> Iterator[pb.ReadBlobResponse]:
     """The range that `request` asks for, cut short where the blob of `size_bytes` ends; `read`
     takes offset and length. Raises BadInput for a range outside."""
-    if not 1 <= request.length <= MAX_READ_BYTES:
-        raise BadInput(f"A read is of 1 to {MAX_READ_BYTES} bytes, not {request.length}.")
+    if not 1 <= request.length <= MAX_CALL_BYTES:
+        raise BadInput(f"A read is of 1 to {MAX_CALL_BYTES} bytes, not {request.length}.")
     if request.offset >= size_bytes:
         raise BadInput(
             f"Offset {request.offset} is beyond the blob {request.digest}, "

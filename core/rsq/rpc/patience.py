@@ -31,6 +31,12 @@ class Patience:
             self._first_at = now
         elif now - self._first_at > self._seconds:
             raise error
-        longest = min(MAX_BACKOFF_SECONDS, BACKOFF_SECONDS * 2.0 ** min(self._failures, 10))
+        seconds = backoff_seconds(self._failures)
         self._failures += 1
-        time.sleep(longest * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+        time.sleep(seconds)
+
+
+def backoff_seconds(failures: int) -> float:
+    """How long to wait after so many failures in a row."""
+    longest = min(MAX_BACKOFF_SECONDS, BACKOFF_SECONDS * 2.0 ** min(failures, 10))
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret

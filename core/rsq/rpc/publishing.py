@@ -7,6 +7,7 @@ from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
+from rsq.chunks import MAX_CALL_BYTES
 from rsq.errors import BadInput, DeadlineExceeded, IntegrityError, RsqError
 from rsq.records import VersionRow
 from rsq.rpc.channel import open_channel, translate_errors
@@ -20,8 +21,6 @@ ADD_SECONDS = 60.0  # of the call that adds the version
 WRITE_SECONDS = 30.0  # of one call, which brings 16 MiB at most; what has arrived by then is kept
 STORE_BYTES_PER_SECOND = 20e6  # of a slow disk that reads, hashes and writes a whole blob
 PATIENCE_SECONDS = 60.0  # how long nothing may get through before a call is given up
-MAX_CALL_BYTES = 16 << 20
-MESSAGE_BYTES = 256 << 10
 _BATCH = 1000  # digests of one question
 
 # The blob's bytes from an offset on, in pieces of MESSAGE_BYTES at most.

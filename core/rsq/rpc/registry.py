@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
+from rsq.chunks import MAX_CALL_BYTES
 from rsq.errors import BadInput
 from rsq.records import AliasEvent, ModelRow, NodeReport, NodeRow, VersionRow
-from rsq.rpc.blob_reads import MAX_READ_BYTES
 from rsq.rpc.channel import open_channel, translate_errors
 from rsq.v1 import registry_pb2 as pb
 from rsq.v1.registry_pb2_grpc import ContentStub, RegistryStub
@@ -84,7 +84,7 @@ class RegistryClient:
         while True:
             start = offset
             try:
-                for piece in self.read_blob(digest, offset, MAX_READ_BYTES):
+                for piece in self.read_blob(digest, offset, MAX_CALL_BYTES):
                     yield piece
                     offset += len(piece)
             except BadInput:
@@ -92,7 +92,7 @@ class RegistryClient:
                 if start == 0:
                     raise
                 return
-            if offset - start < MAX_READ_BYTES:
+            if offset - start < MAX_CALL_BYTES:
                 return
 
     def cancel_reads(self) -> None:

@@ -71,7 +71,7 @@ def _render(stores: Stores, version: VersionRow) -> str:
         row.id: decode_manifest(stores.catalogue.artifact_manifest(row.id))
         for row in version.artifacts
     }
-    digest = stores.catalogue.details_digest(version.model, version.version)
+    digest = version.details_digest
     details = None
     if digest is not None:
         stores.blobs.verify(digest)

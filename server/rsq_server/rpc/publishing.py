@@ -7,19 +7,19 @@ from collections.abc import Iterator
 
 import grpc
 
+from rsq.chunks import MESSAGE_BYTES
 from rsq.errors import BadInput
-from rsq.rpc.publishing import MESSAGE_BYTES
 from rsq.v1 import registry_pb2 as pb
 from rsq.v1.registry_pb2_grpc import PublishingServicer
 from rsq.wire import registry as wire
 from rsq_registry.blobs import Blobs
 from rsq_registry.catalogue import Catalogue
+from rsq_registry.leases import PUBLISHING_SECONDS
 from rsq_server.rpc.callers import describe_caller
 from rsq_server.submissions import Submissions
 from rsq_server.uploads import Uploads
 
 MAX_DIGESTS = 10_000  # of one question
-LEASE_SECONDS = 24 * 3600.0
 
 
 class PublishingService(PublishingServicer):
@@ -37,7 +37,7 @@ class PublishingService(PublishingServicer):
         if len(request.digests) > MAX_DIGESTS:
             raise BadInput(f"{len(request.digests)} digests were asked for, over {MAX_DIGESTS}.")
         # Before looking, so that garbage collection can't come in between.
-        self._catalogue.lease(request.digests, seconds=LEASE_SECONDS)
+        self._catalogue.lease(request.digests, seconds=PUBLISHING_SECONDS)
         missing = [digest for digest in request.digests if not self._blobs.has(digest)]
         return pb.FindMissingResponse(digests=missing)
 
@@ -52,7 +52,7 @@ class PublishingService(PublishingServicer):
         first = next(request_iterator, None)
         if first is None:
             raise BadInput("The first message of an upload names its blob.")
-        self._catalogue.lease([first.digest], seconds=LEASE_SECONDS)
+        self._catalogue.lease([first.digest], seconds=PUBLISHING_SECONDS)
         done = self._uploads.append(
             first.digest, first.size_bytes, first.offset, _data(first, request_iterator)
         )

@@ -10,11 +10,12 @@ from typing import Any, cast
 import pytest
 from unit.registry.samples import make_draft
 
+from rsq.chunks import MESSAGE_BYTES
 from rsq.digest import digest_bytes
 from rsq.errors import BadInput, EnvironmentFault, IntegrityError
 from rsq.manifest import artifact_id
 from rsq.records import VersionRow
-from rsq.rpc.publishing import MESSAGE_BYTES, PublishingClient
+from rsq.rpc.publishing import PublishingClient
 from rsq.version_record import decode_version
 from rsq_registry.blobs import BlobStore
 from rsq_registry.drafts import VersionDraft, draft_from_record

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from rsq.chunks import MAX_CALL_BYTES
 from rsq.digest import digest_bytes
 from rsq.errors import BadInput, Exhausted, IntegrityError
 from rsq.manifest import MAX_FILE_BYTES
 from rsq_registry.blobs import BlobStore
 from rsq_server import uploads as uploads_module
-from rsq_server.uploads import HEADROOM_BYTES, MAX_CALL_BYTES, Progress, Uploads
+from rsq_server.uploads import HEADROOM_BYTES, Progress, Uploads
 
 DATA = bytes(range(256)) * 40
 DIGEST = digest_bytes(DATA)
