@@ -16,8 +16,9 @@ from rsq_server.build.external_data import GRAPH_NAME, WEIGHTS_NAME, open_model,
 KIB = 1 << 10
 
 
-def make_model(arrays: dict[str, NDArray[np.float32]]) -> ir.Model:
-    """A graph that reads every array, with the traces that an exporter leaves."""
+def make_model(arrays: dict[str, NDArray[np.float32]], *, backwards: bool = False) -> ir.Model:
+    """A graph that reads every array in the order given, with the traces that an exporter leaves.
+    `backwards` lists the initializers, not the uses, the other way round."""
     values = []
     for name, array in arrays.items():
         tensor = ir.Tensor(array, name=name)
@@ -26,8 +27,9 @@ def make_model(arrays: dict[str, NDArray[np.float32]]) -> ir.Model:
     node.outputs[0].name = "embedding"
     node.outputs[0].type = ir.TensorType(ir.DataType.FLOAT)
     node.outputs[0].shape = ir.Shape(["n"])
+    listed = values[::-1] if backwards else values
     graph = ir.Graph(
-        [], node.outputs, nodes=[node], initializers=values, opset_imports={"": 23}, name="g"
+        [], node.outputs, nodes=[node], initializers=listed, opset_imports={"": 23}, name="g"
     )
     return ir.Model(graph, ir_version=10, producer_name="exporter", producer_version="1.2+cpu")
 
@@ -95,10 +97,20 @@ def test_unchanged_tensors_keep_their_offsets_and_chunks(tmp_path: Path) -> None
 def test_order_of_initializers_does_not_change_the_weights_file(tmp_path: Path) -> None:
     arrays = make_arrays([20_000, 30_000, 500])
     save_model(make_model(arrays), tmp_path / "a")
-    save_model(make_model(dict(reversed(arrays.items()))), tmp_path / "b")
+    save_model(make_model(arrays, backwards=True), tmp_path / "b")
     assert (tmp_path / "a" / WEIGHTS_NAME).read_bytes() == (
         tmp_path / "b" / WEIGHTS_NAME
     ).read_bytes()
+
+
+def test_what_is_used_together_lies_together_whatever_its_name(tmp_path: Path) -> None:
+    body, head = make_arrays([40_000, 40_000]), make_arrays([30_000, 30_000, 400], seed=1)
+    renamed = dict(zip(("val_7", "a", "m"), head.values(), strict=True))
+    save_model(make_model({**body, **renamed}), tmp_path / "out")
+    places = read_places(tmp_path / "out")
+    large = sorted((name for name in places if name != "m"), key=lambda name: places[name])
+    assert large == ["t0", "t1", "val_7", "a"]
+    assert places["m"] > places["a"]
 
 
 def test_traces_of_the_exporter_are_removed(tmp_path: Path) -> None:
