@@ -106,12 +106,14 @@ def build_artifact(
     padding_bytes: int = 0,
     chunk_bytes: int = CHUNK_BYTES,
     broken_probe: bool = False,
+    hidden: int = 0,
 ) -> TinyArtifact:
-    """Writes the artifact's files to `folder`. `padding_bytes` makes the weights file larger;
+    """Writes the artifact's files to `folder`. `padding_bytes` makes the weights file larger,
+    `hidden` the model in memory, by a layer of hidden x hidden;
     `chunk_bytes` is smaller than a real artifact's, so that small files have several chunks;
     `broken_probe` records outputs that the artifact does not give."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "model.onnx").write_bytes(_graph(tower, seed))
+    (folder / "model.onnx").write_bytes(_graph(tower, seed, hidden))
     noise = np.random.default_rng(seed).bytes(padding_bytes + 100)
     (folder / "model.onnx.data").write_bytes(noise)
     if tower == "text":
@@ -176,7 +178,7 @@ def _manifest(
     return manifest
 
 
-def _graph(tower: Tower, seed: int) -> bytes:
+def _graph(tower: Tower, seed: int, hidden: int) -> bytes:
     random = np.random.default_rng(seed)
     if tower == "vision":
         name, kind, shape = "pixel_values", TensorProto.FLOAT, ["n", 3, SIZE, SIZE]
@@ -186,14 +188,27 @@ def _graph(tower: Tower, seed: int) -> bytes:
         name, kind, shape = "input_ids", TensorProto.INT64, ["n", MAX_LENGTH]
         width = MAX_LENGTH
         to_float = [helper.make_node("Cast", ["input_ids"], ["flat"], to=TensorProto.FLOAT)]
+    layers, last, extra = to_float, "flat", []
+    if hidden:
+        for number, rows in enumerate((width, hidden)):
+            name_of = f"hidden{number}"
+            matrix = random.standard_normal((rows, hidden), np.float32)
+            extra.append(numpy_helper.from_array(matrix, name_of))
+            layers.append(helper.make_node("MatMul", [last, name_of], [f"out{number}"]))
+            last = f"out{number}"
+        width = hidden
     weight = random.standard_normal((width, DIMENSION)).astype(np.float32)
     bias = random.standard_normal(DIMENSION).astype(np.float32)
     graph = helper.make_graph(
-        [*to_float, helper.make_node("Gemm", ["flat", "weight", "bias"], ["embedding"])],
+        [*layers, helper.make_node("Gemm", [last, "weight", "bias"], ["embedding"])],
         tower,
         [helper.make_tensor_value_info(name, kind, shape)],
         [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", DIMENSION])],
-        [numpy_helper.from_array(weight, "weight"), numpy_helper.from_array(bias, "bias")],
+        [
+            *extra,
+            numpy_helper.from_array(weight, "weight"),
+            numpy_helper.from_array(bias, "bias"),
+        ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)])
     model.ir_version = 10

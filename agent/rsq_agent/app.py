@@ -5,13 +5,17 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
 import grpc
 
+from rsq.call_record import CallRecord
 from rsq.errors import RsqError
 from rsq.records import NodeReport
+from rsq.reference import Reference
+from rsq.rpc.health import is_serving
 from rsq.rpc.registry import RegistryClient
 from rsq.rpc.server import RpcServer
 from rsq.v1 import (
@@ -25,13 +29,21 @@ from rsq_agent.cache import Cache
 from rsq_agent.collection_store import CollectionStore
 from rsq_agent.config import AgentConfig
 from rsq_agent.device import find_device
+from rsq_agent.http_server import HttpServer
+from rsq_agent.live_model import LiveModel
+from rsq_agent.memory import process_memory
+from rsq_agent.meter import Meter
+from rsq_agent.metrics import AgentCollector, MetricsServer
 from rsq_agent.pull import node_report
+from rsq_agent.repeated import Repeated
 from rsq_agent.rpc.control import Control
 from rsq_agent.rpc.embedding import Embedding
 from rsq_agent.rpc.mirror import Mirror
 from rsq_agent.rpc.retrieval import Retrieval
-from rsq_agent.serving import LiveModel, Serving
+from rsq_agent.serving import Serving
 from rsq_agent.state import load_state
+from rsq_agent.tracing import Tracing
+from rsq_agent.watch import follow
 
 log = logging.getLogger("rsq.agent")
 AGENT_SERVICE = "rsq.v1.Agent"
@@ -46,17 +58,27 @@ class Agent:
         loopback."""
         self.config = config
         self.cache = Cache(config.home)
+        self.meter = Meter()
+        self.metrics_address: str | None = None
+        self.http_address: str | None = None
+        self._is_ready = False
         self._device = find_device()
-        self._serving = Serving(self.cache, config)
+        self._serving = Serving(self.cache, config, meter=self.meter)
         self._collections = CollectionStore(self.cache.collections_folder)
-        self.activator = Activator(self.cache, self._serving, on_change=self._changed)
+        self.activator = Activator(
+            self.cache,
+            self._serving,
+            on_ready=self._set_ready,
+            on_change=self._changed,
+            meter=self.meter,
+        )
         embedding = Embedding(
             self._serving,
             node_id=self.activator.node_id,
             device=self._device.device_class,
         )
         retrieval = self._retrieval = Retrieval(self._serving, self._collections)
-        control = Control(self.activator)
+        control = Control(self.activator, meter=self.meter, device=self._device.device_class)
         services: list[tuple[str, Callable[[grpc.Server], None]]] = [
             (
                 "rsq.v1.Embedding",
@@ -78,15 +100,32 @@ class Agent:
                 )
             )
             self._ready_at_once.append(CONTENT_SERVICE)
-        self._server = RpcServer(services, listen=config.listen, insecure=config.insecure)
+        self._watchers = ExitStack()
+        self._on_end: list[Callable[[CallRecord], None]] = [self.meter.count_call]
+        if config.otel:
+            tracing = self._watchers.enter_context(Tracing(node_id=self.activator.node_id))
+            self._on_end.append(tracing.record)
+        self._server = RpcServer(
+            services, listen=config.listen, insecure=config.insecure, on_end=self._on_end
+        )
 
     @property
     def address(self) -> str:
         return self._server.address
 
     def __enter__(self) -> Self:
+        if self.config.metrics is not None:
+            self.metrics_address = self._serve_metrics(self.config.metrics)
+        if self.config.http is not None:
+            self.http_address = self._serve_http(self.config.http)
         self._server.start()
         self._server.set_serving(True, self._ready_at_once)
+        if self.config.idle_unload_seconds:
+            seconds = min(self.config.idle_unload_seconds / 4, 60.0)
+            self._watchers.enter_context(
+                Repeated("idle-unload", self._unload_unused, seconds=seconds)
+            )
+        log.info("listening on %s", self.address)
         return self
 
     def __exit__(
@@ -95,20 +134,85 @@ class Agent:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        log.info("stopping")
         self._server.stop()
+        self._watchers.close()
         self._serving.close()
         self._retrieval.close()
         self._collections.close()
 
-    def load(self, model: str | None) -> LiveModel:
-        """Proves and serves what active.json names. Raises NotFound when nothing was pulled."""
-        activation = load_state(self.cache).activation(model)
-        return self.activator.start(activation)
+    def _serve_metrics(self, listen: str) -> str:
+        collector = AgentCollector(self.meter, live_models=self._live_models, memory=process_memory)
+        server = MetricsServer(collector, listen=listen, insecure=self.config.insecure)
+        return self._watchers.enter_context(server).address
 
-    def _changed(self, model: LiveModel | None) -> None:
-        self._server.set_serving(model is not None)
+    def _serve_http(self, listen: str) -> str:
+        server = HttpServer(
+            self._serving,
+            listen=listen,
+            insecure=self.config.insecure,
+            is_ready=lambda: self._is_ready,
+            on_end=self._on_end,
+        )
+        return self._watchers.enter_context(server).address
+
+    def _live_models(self) -> list[LiveModel]:
+        return [served.live for served in self._serving.models() if served.live is not None]
+
+    def load(self, model: str | None, *others: str) -> LiveModel:
+        """Proves and serves what active.json names. With no `model` it is the current one, and all
+        the rest is loaded when a request names it. Raises NotFound when nothing was pulled."""
+        state = load_state(self.cache)
+        activation = state.activation(model)
+        names = others if model is not None else tuple(state.models)
+        rest = [state.activation(name) for name in names if name != activation.model]
+        live = self.activator.start(activation, rest)
+        for name in others:
+            self.activator.load(name)
+        return live
+
+    def is_answering(self) -> bool:
+        """Whether this process answers calls, with a model or without one, and the workers of
+        every loaded tower run."""
+        towers = [tower for model in self._live_models() for tower in model.towers.values()]
+        workers_run = all(tower.batcher.is_alive for tower in towers)
+        return workers_run and is_serving(self.address, AGENT_SERVICE)
+
+    def watch(self, reference: Reference) -> None:
+        """Follows an alias until the agent ends."""
+        stop = threading.Event()
+        thread = threading.Thread(
+            target=follow,
+            args=(reference, self.cache, self.config),
+            kwargs={"agent": self.address, "stop": stop},
+            name="watch",
+            daemon=True,
+        )
+        self._watchers.callback(thread.join)
+        self._watchers.callback(stop.set)
+        thread.start()
+
+    def _unload_unused(self) -> None:
+        for name in self._serving.unload_unused(self.config.idle_unload_seconds):
+            log.info("unloaded %s: no request came", name)
+
+    def _set_ready(self, ready: bool) -> None:
+        self._is_ready = ready
+        self._server.set_serving(ready)
         self._server.set_serving(True, self._ready_at_once)
-        activation = model.activation if model is not None else None
+
+    def _changed(self, model: LiveModel) -> None:
+        activation = model.activation
+        log.info(
+            "activated",
+            extra={
+                "model": activation.model,
+                "version": activation.version,
+                "artifact": " ".join(item[:12] for item in activation.artifacts),
+            },
+        )
+        if not self.config.reports:
+            return
         report = node_report(self.cache, self._device, activation, [])
         threading.Thread(target=self._report, args=(report,), daemon=True).start()
 

@@ -1,8 +1,9 @@
-"""One tower's queue: requests of many callers become batches of one session.
+"""One tower's queue: rows of many callers become batches on the tower's workers.
 
-A batch is whatever waits when the session is free, up to the largest batch: under light load a
-request runs alone at once, under heavy load batches fill by themselves. What has expired or was
-cancelled while waiting never reaches the device.
+A batch is a worker's fair share of what waits when it is free, up to the tower's best batch: under
+light load a row runs alone at once, under heavy load batches fill by themselves. What could not
+start in time is refused at the door, before it costs a decoding; what expired or was cancelled
+while it waited never reaches the device.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +22,20 @@ from numpy.typing import NDArray
 
 from rsq.encoder import Encoder
 from rsq.errors import DeadlineExceeded, Exhausted, Interrupted
+from rsq_agent.meter import TowerMeter
+from rsq_agent.pace import Pace
+
+POLL_SECONDS = 0.2  # how often a caller who waits for room looks whether it is still wanted
+# Share of the newest batch in the running mean of a row's time.
+_NEWEST = 0.1
+
+
+@dataclass(frozen=True)
+class QueueLimits:
+    """Beyond either of them new callers are refused; one who finds the queue empty never is."""
+
+    items: int  # bounds memory
+    wait_seconds: float  # what waits already may take this long
 
 
 @dataclass(frozen=True)
@@ -34,25 +50,116 @@ class Embedded:
 @dataclass
 class _Row:
     inputs: NDArray[Any]
-    is_wanted: Callable[[], bool]
+    call: Call
     arrived: float = field(default_factory=time.perf_counter)
     done: Future[tuple[NDArray[np.float32], float, float]] = field(default_factory=Future)
 
 
-class Batcher:
-    """Owns one encoder and the thread that runs it."""
+class Call:
+    """The rows of one caller. The first may run while later ones are still being decoded."""
 
-    def __init__(self, encoder: Encoder, *, max_batch: int, queue_items: int) -> None:
+    def __init__(
+        self,
+        batcher: Batcher,
+        count: int,
+        is_wanted: Callable[[], bool],
+        timeout_seconds: float | None,
+    ) -> None:
+        self.is_wanted = is_wanted
+        self.deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        self.promised = count  # rows that were admitted and not added yet
+        self._batcher = batcher
+        self._rows: list[_Row] = []
+
+    def add(self, inputs: NDArray[Any]) -> None:
+        """One row, as `Encoder.prepare_*` makes them, without the batch axis."""
+        row = _Row(inputs, self)
+        self._batcher._enqueue(row)
+        self._rows.append(row)
+
+    def collect(self) -> Embedded:
+        """Waits for all rows. Raises DeadlineExceeded, Interrupted when the caller has gone, and
+        what the encoder raises."""
+        try:
+            results = [row.done.result(self._remaining()) for row in self._rows]
+        except TimeoutError as e:
+            raise DeadlineExceeded("The deadline passed before the vectors were ready.") from e
+        vectors, queue_ms, inference_ms = zip(*results, strict=True)
+        return Embedded(np.stack(vectors), max(queue_ms), max(inference_ms))
+
+    def close(self) -> None:
+        """Gives back the places of rows that were never added and drops those that still wait."""
+        for row in self._rows:
+            row.done.cancel()
+        self._batcher._release(self)
+
+    @property
+    def is_late(self) -> bool:
+        return self.deadline is not None and time.monotonic() > self.deadline
+
+    def _remaining(self) -> float | None:
+        return None if self.deadline is None else max(self.deadline - time.monotonic(), 0)
+
+
+class Batcher:
+    """Owns one encoder and the threads that run it."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        pace: Pace,
+        limits: QueueLimits,
+        meter: TowerMeter,
+    ) -> None:
         self.encoder = encoder
-        self.max_batch = max_batch
-        self._queue_items = queue_items
+        self.pace = pace
+        self._limits = limits
+        self._meter = meter
+        self._row_seconds = 1 / pace.items_per_second
         self._rows: deque[_Row] = deque()
+        self._promised = 0
+        self._idle = 0
         self._changed = threading.Condition()
         self._closed = False
-        self._thread = threading.Thread(
-            target=self._run, name=f"{encoder.manifest.tower}-tower", daemon=True
-        )
-        self._thread.start()
+        self._threads = [
+            threading.Thread(
+                target=self._run, name=f"{encoder.manifest.tower}-worker-{index}", daemon=True
+            )
+            for index in range(pace.workers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Rows that were admitted and have not started."""
+        return len(self._rows) + self._promised
+
+    @property
+    def is_alive(self) -> bool:
+        return all(thread.is_alive() for thread in self._threads)
+
+    @contextmanager
+    def call(
+        self,
+        count: int,
+        *,
+        is_wanted: Callable[[], bool] = lambda: True,
+        timeout_seconds: float | None = None,
+        wait_for_room: bool = False,
+    ) -> Iterator[Call]:
+        """Admits `count` rows; what the block did not collect is dropped at its end.
+
+        Raises Exhausted when too much waits already, or waits for room itself where
+        `wait_for_room`; Interrupted when the agent shuts down or the caller has gone.
+        """
+        call = Call(self, count, is_wanted, timeout_seconds)
+        self._admit(call, wait_for_room=wait_for_room)
+        try:
+            yield call
+        finally:
+            call.close()
 
     def embed(
         self,
@@ -61,41 +168,61 @@ class Batcher:
         is_wanted: Callable[[], bool] = lambda: True,
         timeout_seconds: float | None = None,
     ) -> Embedded:
-        """Embeds the rows of `inputs` (as `Encoder.prepare_*` makes them, stacked).
+        """The rows of `inputs` (as `Encoder.prepare_*` makes them, stacked) in one call. Raises as
+        `call` and `Call.collect` do."""
+        with self.call(len(inputs), is_wanted=is_wanted, timeout_seconds=timeout_seconds) as call:
+            for row in inputs:
+                call.add(row)
+            return call.collect()
 
-        Raises Exhausted when the queue is full, DeadlineExceeded after `timeout_seconds`,
-        Interrupted when the caller has gone, and what the encoder raises.
-        """
-        rows = [_Row(row, is_wanted) for row in inputs]
+    def close(self) -> None:
+        """Finishes what waits, then ends the threads."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _admit(self, call: Call, *, wait_for_room: bool) -> None:
+        with self._changed:
+            while not self._closed and not self._has_room(call.promised):
+                if not wait_for_room:
+                    self._meter.count_refused(call.promised)
+                    seconds = self.waiting * self._row_seconds
+                    raise Exhausted(
+                        f"{self.waiting} items wait for the {self.encoder.manifest.tower} tower, "
+                        f"about {seconds:.1f} s of work; try again in a moment."
+                    )
+                self._changed.wait(POLL_SECONDS)
+                if not call.is_wanted():
+                    raise Interrupted("The caller has gone.")
+            if self._closed:
+                raise Interrupted("The agent is shutting down.")
+            self._promised += call.promised
+
+    def _has_room(self, count: int) -> bool:
+        ahead = self.waiting
+        if ahead == 0:
+            return True
+        return (
+            ahead + count <= self._limits.items
+            and ahead * self._row_seconds <= self._limits.wait_seconds
+        )
+
+    def _enqueue(self, row: _Row) -> None:
         with self._changed:
             if self._closed:
                 raise Interrupted("The agent is shutting down.")
-            if len(self._rows) + len(rows) > self._queue_items:
-                raise Exhausted(
-                    f"{len(self._rows)} items wait for the {self.encoder.manifest.tower} tower; "
-                    "try again in a moment."
-                )
-            self._rows.extend(rows)
-            self._changed.notify()
-        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
-        try:
-            results = [
-                row.done.result(None if deadline is None else max(deadline - time.monotonic(), 0))
-                for row in rows
-            ]
-        except TimeoutError as e:
-            for row in rows:
-                row.done.cancel()
-            raise DeadlineExceeded("The deadline passed before the vectors were ready.") from e
-        vectors, queue_ms, inference_ms = zip(*results, strict=True)
-        return Embedded(np.stack(vectors), max(queue_ms), max(inference_ms))
+            row.call.promised -= 1
+            self._promised -= 1
+            self._rows.append(row)
+            self._changed.notify_all()
 
-    def close(self) -> None:
-        """Finishes what waits, then ends the thread."""
+    def _release(self, call: Call) -> None:
         with self._changed:
-            self._closed = True
-            self._changed.notify()
-        self._thread.join()
+            self._promised -= call.promised
+            call.promised = 0
+            self._changed.notify_all()
 
     def _run(self) -> None:
         while batch := self._next_batch():
@@ -106,25 +233,47 @@ class Batcher:
                 for row in batch:
                     row.done.set_exception(e)
                 continue
-            inference_ms = (time.perf_counter() - started) * 1000
+            seconds = time.perf_counter() - started
+            self._observe(batch, started, seconds)
             for row, vector in zip(batch, vectors, strict=True):
-                row.done.set_result((vector, (started - row.arrived) * 1000, inference_ms))
+                row.done.set_result((vector, (started - row.arrived) * 1000, seconds * 1000))
+
+    def _observe(self, batch: list[_Row], started: float, seconds: float) -> None:
+        row_seconds = seconds / len(batch) / self.pace.workers
+        with self._changed:
+            self._row_seconds += _NEWEST * (row_seconds - self._row_seconds)
+        waited = started - min(row.arrived for row in batch)
+        self._meter.observe_batch(len(batch), queue_ms=waited * 1000, inference_ms=seconds * 1000)
 
     def _next_batch(self) -> list[_Row]:
         """Waits for work; empty when closed and drained."""
         batch: list[_Row] = []
         with self._changed:
             while not batch:
+                self._idle += 1
                 while not self._rows:
                     if self._closed:
                         return []
                     self._changed.wait()
-                while self._rows and len(batch) < self.max_batch:
+                share = -(-len(self._rows) // self._idle)
+                self._idle -= 1
+                while self._rows and len(batch) < min(share, self.pace.batch):
                     row = self._rows.popleft()
-                    if not row.done.set_running_or_notify_cancel():
-                        continue
-                    if row.is_wanted():
+                    if self._may_run(row):
                         batch.append(row)
-                    else:
-                        row.done.set_exception(Interrupted("The caller has gone."))
+            self._changed.notify_all()  # there is room again
         return batch
+
+    def _may_run(self, row: _Row) -> bool:
+        if not row.done.set_running_or_notify_cancel():
+            self._meter.count_cancelled(1)
+            return False
+        if row.call.is_late:
+            self._meter.count_expired(1)
+            row.done.set_exception(DeadlineExceeded("The deadline passed in the queue."))
+        elif not row.call.is_wanted():
+            self._meter.count_cancelled(1)
+            row.done.set_exception(Interrupted("The caller has gone."))
+        else:
+            return True
+        return False

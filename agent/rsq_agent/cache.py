@@ -18,11 +18,10 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rsq.digest import digest_bytes, digest_file, is_digest, require_digest
-from rsq.durable import make_folder, publish_file, sync_file, sync_folder, write_durably
+from rsq.durable import make_folder, publish_file, sync_folder, write_durably
 from rsq.errors import IntegrityError, NotFound
 from rsq.manifest import FileEntry, Manifest, decode_manifest
 
@@ -88,14 +87,15 @@ class Cache:
             raise IntegrityError(f"The stored manifest of {artifact_id[:12]} was changed.")
         return decode_manifest(data)
 
-    def add_blob(self, source: Path, entry: FileEntry) -> None:
-        """Moves the complete file `source` in. Raises IntegrityError, leaving it, on a mismatch."""
-        with ThreadPoolExecutor(1) as pool:
-            # The disk writes while the processor hashes.
-            synced = pool.submit(sync_file, source)
-            if source.stat().st_size != entry.size_bytes or digest_file(source) != entry.sha256:
-                raise IntegrityError(f"{entry.name} does not match its digest.")
-            synced.result()
+    def add_blob(self, source: Path, entry: FileEntry, *, digest: str | None = None) -> None:
+        """Moves the complete file `source` in. Raises IntegrityError, leaving it, on a mismatch.
+
+        `digest` is that of the file's bytes where the caller has just read them all.
+        """
+        if source.stat().st_size != entry.size_bytes or entry.sha256 != (
+            digest or digest_file(source)
+        ):
+            raise IntegrityError(f"{entry.name} does not match its digest.")
         publish_file(source, self.blob_path(entry.sha256))
 
     def verify_artifact(self, artifact_id: str) -> Manifest:

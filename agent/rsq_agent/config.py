@@ -12,10 +12,18 @@ DEFAULT_LISTEN = "127.0.0.1:7200"
 @dataclass(frozen=True)
 class AgentConfig:
     home: Path  # RSQ_HOME/agent
-    threads: int  # inference threads of one tower
+    threads: int  # cores that one tower may use
     server: str = DEFAULT_SERVER
     listen: str = DEFAULT_LISTEN
+    reports: bool = False  # tell the server what serves here
     insecure: bool = False
     mirror: bool = False  # give what was pulled to other nodes
+    metrics: str | None = None  # HOST:PORT for Prometheus
+    http: str | None = None  # HOST:PORT for embedding in OpenAI's shape
+    otel: bool = False  # send traces by OpenTelemetry
+    vram_bytes: int | None = None  # of all loaded models together; None: what the device has
+    watch_seconds: float = 60.0  # between two looks at what an alias names
+    idle_unload_seconds: float = 0.0  # without a request; 0: never
     readers: int = 4  # chunks in flight during a pull
     queue_items: int = 512  # waiting for a tower; more are refused
+    queue_seconds: float = 1.0  # of work that may wait for a tower; beyond it callers are refused

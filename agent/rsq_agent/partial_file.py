@@ -20,6 +20,7 @@ from rsq.durable import make_folder
 from rsq.manifest import FileEntry
 
 _BITMAP_LIMIT_BYTES = 1 << 26
+POLL_SECONDS = 0.1  # how soon a waiting thread sees that it should stop
 
 
 class PartialFile:
@@ -30,7 +31,7 @@ class PartialFile:
         make_folder(path.parent)
         self.path = path
         self.entry = entry
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         os.ftruncate(self._file, entry.size_bytes)
         self._bitmap_file = os.open(bitmap_path(path), os.O_RDWR | os.O_CREAT, 0o644)
@@ -59,15 +60,14 @@ class PartialFile:
         for index in range(self._bitmap.count):
             if index not in self._bitmap:
                 continue
-            offset, length = chunk_range(self.entry, index)
-            if digest_bytes(os.pread(self._file, length, offset)) != self.entry.chunks[index]:
+            if digest_bytes(self.read(index)) != self.entry.chunks[index]:
                 self._bitmap.discard(index)
         self._save_bitmap()
 
     def write(self, index: int, parts: Sequence[bytes]) -> bool:
         """Keeps the verified bytes of chunk `index`; False where another thread was first."""
         offset, length = chunk_range(self.entry, index)
-        with self._lock:
+        with self._changed:
             if index in self._bitmap:
                 return False
             if os.pwritev(self._file, parts, offset) < length:
@@ -75,7 +75,25 @@ class PartialFile:
                 os.pwrite(self._file, b"".join(parts), offset)
             self._bitmap.add(index)
             self._save_bitmap()
+            self._changed.notify_all()
         return True
+
+    def wait_for(self, index: int, stop: threading.Event) -> bool:
+        """Whether chunk `index` is here, waiting for it until `stop`."""
+        with self._changed:
+            while index not in self._bitmap:
+                if stop.is_set():
+                    return False
+                self._changed.wait(POLL_SECONDS)
+        return True
+
+    def read(self, index: int) -> bytes:
+        offset, length = chunk_range(self.entry, index)
+        return os.pread(self._file, length, offset)
+
+    def sync(self) -> None:
+        """Makes what was written durable."""
+        os.fdatasync(self._file)
 
     def _save_bitmap(self) -> None:
         os.pwrite(self._bitmap_file, self._bitmap.to_bytes(), 0)

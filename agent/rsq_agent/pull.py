@@ -26,7 +26,7 @@ from rsq_agent.local_chunks import LocalChunks
 from rsq_agent.partial_file import allocated_bytes, read_bitmap
 from rsq_agent.rate_limit import RateLimit
 from rsq_agent.sources import ChunkSource, Origin, Sources
-from rsq_agent.state import Activation, node_id
+from rsq_agent.state import Activation, Wishes, node_id
 from rsq_agent.transfer import Courier
 
 # Kept free beside the payload, for the state, logs and collections of the node.
@@ -58,11 +58,15 @@ class PullPlan:
                     "id": choice.id,
                     "provider": choice.provider,
                     "predicted_peak_bytes": choice.predicted_peak_bytes,
+                    "margin_bytes": choice.margin_bytes,
                     "estimated": choice.estimated,
+                    "basis": choice.basis,
+                    "p50_ms": choice.p50_ms,
                 }
                 for choice in self.resolution.chosen
             ],
             "candidates": [candidate.to_json() for candidate in self.resolution.candidates],
+            "warnings": list(self.resolution.warnings),
             "bytes_to_fetch": self.bytes_to_fetch,
             "bytes_reused": self.bytes_reused,
         }
@@ -177,19 +181,25 @@ def prove(
 
 def check_budget(plan: PullPlan, profiles: list[Profile], request: Request) -> None:
     """Raises NothingFits when what was measured here is over the budget after all."""
-    if request.budget_bytes is None:
-        return
+    available = request.available_bytes
     peaks = {profile.artifact_id: 0 for profile in profiles}
     for profile in profiles:
         peaks[profile.artifact_id] = max(peaks[profile.artifact_id], profile.peak_bytes)
-    total = sum(peaks.values())
-    if total > request.budget_bytes:
-        raise NothingFits(
-            f"Measured on this node, the chosen artifacts peak at {format_size(total)}, over the "
-            f"budget of {format_size(request.budget_bytes)}. The server has been told; pull "
-            "again to get the next best.",
-            candidates=[candidate.to_json() for candidate in plan.resolution.candidates],
-        )
+    limits = [
+        (choice.tower, peaks.get(choice.id, 0), request.tower_budgets[choice.tower])
+        for choice in plan.resolution.chosen
+        if choice.tower in request.tower_budgets
+    ]
+    if available is not None:
+        limits.append(("artifacts", sum(peaks.values()), available))
+    for what, peak, limit in limits:
+        if peak > limit:
+            raise NothingFits(
+                f"Measured on this node, the chosen {what} peak at {format_size(peak)}, over the "
+                f"budget of {format_size(limit)}. The server has been told; pull again to get the "
+                "next best.",
+                candidates=[candidate.to_json() for candidate in plan.resolution.candidates],
+            )
 
 
 def to_activation(plan: PullPlan, request: Request) -> Activation:
@@ -200,6 +210,7 @@ def to_activation(plan: PullPlan, request: Request) -> Activation:
         providers=tuple(choice.provider for choice in plan.resolution.chosen),
         max_batch=request.max_batch,
         budget_bytes=request.budget_bytes,
+        wishes=Wishes(str(request.objective), request.min_accuracy, request.pin),
     )
 
 

@@ -12,12 +12,22 @@ from rsq.durable import write_durably
 from rsq.errors import EnvironmentFault, NotFound, RsqError
 from rsq_agent.cache import Cache
 
-STATE_SCHEMA = 1
+STATE_SCHEMA = 2  # 1 had no measurements, no wishes and no abandoned version
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What decides between artifacts that fit, as `pull` was asked."""
+
+    objective: str | None = None
+    min_accuracy: float | None = None
+    pin: str | None = None
 
 
 @dataclass(frozen=True)
 class Activation:
-    """One set of artifacts that proved itself on this node."""
+    """One set of artifacts that proved itself on this node, what was measured of it here, and what
+    was asked for, so that the next version is chosen alike."""
 
     model: str
     version: int
@@ -25,12 +35,17 @@ class Activation:
     providers: tuple[str, ...]  # one an artifact
     max_batch: int
     budget_bytes: int | None = None
+    peak_bytes: int | None = None  # of all artifacts together
+    load_seconds: float | None = None  # of all artifacts one after the other
+    wishes: Wishes = Wishes()
 
 
 @dataclass(frozen=True)
 class ModelState:
     active: Activation
     previous: Activation | None = None
+    # Rolled back from: `watch` leaves it alone until the alias names another one.
+    abandoned_version: int | None = None
 
 
 @dataclass(frozen=True)
@@ -49,13 +64,34 @@ class NodeState:
     def activate(self, activation: Activation) -> NodeState:
         """The state after `activation`; what it replaces is kept for a rollback."""
         before = self.models.get(activation.model)
-        previous = before.previous if before else None
-        if before is not None and before.active.artifacts != activation.artifacts:
-            previous = before.active
-        entry = ModelState(activation, previous)
+        if before is None:
+            entry = ModelState(activation)
+        elif _served(before.active) != _served(activation):
+            entry = ModelState(activation, before.active)
+        else:
+            entry = replace(before, active=activation)
         return replace(
             self, current=activation.model, models={**self.models, activation.model: entry}
         )
+
+    def to_roll_back(self, model: str | None) -> Activation:
+        """What `model`, or the current one, goes back to. Raises NotFound."""
+        active = self.activation(model)
+        previous = self.models[active.model].previous
+        if previous is None:
+            raise NotFound(
+                f"There is nothing to go back to: {active.model}:{active.version} is the first "
+                f"version of {active.model} that was active on this node."
+            )
+        return previous
+
+    def roll_back(self, model: str | None) -> NodeState:
+        """The state after going back; a second time goes forward again. The current model stays the
+        current one. Raises NotFound."""
+        previous = self.to_roll_back(model)
+        active = self.models[previous.model].active
+        entry = ModelState(previous, active, abandoned_version=active.version)
+        return replace(self, models={**self.models, previous.model: entry})
 
 
 def load_state(cache: Cache) -> NodeState:
@@ -73,6 +109,7 @@ def load_state(cache: Cache) -> NodeState:
             name: ModelState(
                 _activation(entry["active"]),
                 _activation(entry["previous"]) if entry["previous"] else None,
+                entry.get("abandoned_version"),
             )
             for name, entry in fields["models"].items()
         }
@@ -88,6 +125,11 @@ def save_state(cache: Cache, state: NodeState) -> None:
     write_durably(cache.state_path, data.encode())
 
 
+def _served(activation: Activation) -> tuple[int, tuple[str, ...]]:
+    """What tells two activations of a model apart; the rest is how they are run."""
+    return activation.version, activation.artifacts
+
+
 def _activation(fields: dict[str, Any]) -> Activation:
     return Activation(
         model=str(fields["model"]),
@@ -96,6 +138,9 @@ def _activation(fields: dict[str, Any]) -> Activation:
         providers=tuple(str(item) for item in fields["providers"]),
         max_batch=int(fields["max_batch"]),
         budget_bytes=None if fields["budget_bytes"] is None else int(fields["budget_bytes"]),
+        peak_bytes=fields.get("peak_bytes"),
+        load_seconds=fields.get("load_seconds"),
+        wishes=Wishes(**fields.get("wishes", {})),
     )
 
 

@@ -37,6 +37,7 @@ from rsq_agent.local_chunks import LocalChunks
 from rsq_agent.partial_file import PartialFile, bitmap_path
 from rsq_agent.rate_limit import RateLimit
 from rsq_agent.sources import Sources
+from rsq_agent.whole_digest import WholeDigest
 
 CALL_SECONDS = 15.0  # of one read; what has arrived by then is kept
 BAD_CHUNKS = 5  # times that one chunk may arrive damaged
@@ -85,11 +86,13 @@ class Courier:
                 with PartialFile(path, entry) as partial:
                     # 1. what a cut-off transfer left
                     partial.recheck()
-                    # 2. what the node has
-                    self._copy_local(partial)
-                    # 3. the rest
-                    self._fetch_missing(partial)
-                cache.add_blob(path, entry)
+                    with WholeDigest(partial) as whole:
+                        # 2. what the node has
+                        self._copy_local(partial)
+                        # 3. the rest
+                        self._fetch_missing(partial)
+                        digest = whole.result()
+                cache.add_blob(path, entry, digest=digest)
                 bitmap_path(path).unlink(missing_ok=True)
 
     def _copy_local(self, partial: PartialFile) -> None:

@@ -19,7 +19,9 @@ import numpy as np
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from numpy.typing import NDArray
 
+from rsq.classification import LabelScore
 from rsq.errors import BadInput, RsqError
+from rsq.image_input import ITEMS_PER_CALL, ImageInput, group_images, read_image
 from rsq.retrieval import (
     DEFAULT_COLLECTION,
     CollectionInfo,
@@ -32,23 +34,25 @@ from rsq.v1 import embedding_pb2, retrieval_pb2
 from rsq.v1.embedding_pb2_grpc import EmbeddingStub
 from rsq.v1.retrieval_pb2_grpc import RetrievalStub
 from rsq.wire import retrieval as wire
-from rsq.wire.embedding import ModelInfo, model_info_from_pb
-from rsq.wire.vectors import vectors_from_pb
+from rsq.wire.embedding import ModelInfo, label_scores_from_pb, model_info_from_pb
+from rsq.wire.vectors import VectorType, type_to_pb, vectors_from_pb
 
 CALL_SECONDS = 120.0
-ITEMS_PER_CALL = 64  # longer lists are split, so one call stays short and small
-BYTES_PER_CALL = 16 << 20
 
 
 class Client:
     """Calls an agent at HOST:PORT. Methods may be called from several threads.
 
     Raises the rsq error that the agent names, Unreachable where nothing answers, and
-    DeadlineExceeded after `timeout_seconds`.
+    DeadlineExceeded after `timeout_seconds`. `model` is the one that embeds and classifies, by
+    default the agent's; collections are of the agent's default model.
     """
 
-    def __init__(self, target: str, *, timeout_seconds: float = CALL_SECONDS) -> None:
+    def __init__(
+        self, target: str, model: str | None = None, *, timeout_seconds: float = CALL_SECONDS
+    ) -> None:
         self.target = target
+        self.model = model
         self._timeout = timeout_seconds
         self._channel = open_channel(target)
         self._embedding = EmbeddingStub(self._channel)
@@ -69,29 +73,63 @@ class Client:
     def close(self) -> None:
         self._channel.close()
 
-    def embed_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """float32 [n, dim], L2-normalised; an empty list gives [0, dim]."""
+    def embed_text(
+        self, texts: Sequence[str], *, dtype: VectorType = "float32"
+    ) -> NDArray[np.float32]:
+        """float32 [n, dim], L2-normalised; an empty list gives [0, dim]. With another `dtype` the
+        agent rounds the vectors to it and sends fewer bytes."""
         if isinstance(texts, str):
             raise BadInput("embed_text takes a list of texts; wrap the one text in a list.")
+        kind = _require_type(dtype)
         replies = []
         for start in range(0, len(texts), ITEMS_PER_CALL):
-            request = embedding_pb2.EmbedTextRequest(texts=texts[start : start + ITEMS_PER_CALL])
+            request = embedding_pb2.EmbedTextRequest(
+                texts=texts[start : start + ITEMS_PER_CALL], dtype=kind, model=self.model or ""
+            )
             with _shift_index(start), translate_errors(self.target):
                 replies.append(self._embedding.EmbedText(request, timeout=self._timeout).vectors)
         return self._stack([vectors_from_pb(reply) for reply in replies])
 
-    def embed_image(self, images: Sequence[bytes | str | Path]) -> NDArray[np.float32]:
-        """Encoded files or their paths -> float32 [n, dim], L2-normalised."""
-        if isinstance(images, bytes | str | Path):
-            raise BadInput("embed_image takes a list of images; wrap the one image in a list.")
+    def embed_image(
+        self, images: Sequence[ImageInput], *, dtype: VectorType = "float32"
+    ) -> NDArray[np.float32]:
+        """Encoded files, their paths or preprocessed pixels (float32 [3, h, w]) -> float32
+        [n, dim], L2-normalised; `dtype` as for `embed_text`."""
+        _require_list(images, "embed_image")
+        kind = _require_type(dtype)
         replies = []
-        for start, group in _groups(images):
+        for start, group in group_images(images):
             request = embedding_pb2.EmbedImageRequest(
-                images=[embedding_pb2.Image(encoded=data) for data in group]
+                images=group, dtype=kind, model=self.model or ""
             )
             with _shift_index(start), translate_errors(self.target):
                 replies.append(self._embedding.EmbedImage(request, timeout=self._timeout).vectors)
         return self._stack([vectors_from_pb(reply) for reply in replies])
+
+    def classify(
+        self,
+        images: Sequence[ImageInput],
+        labels: Sequence[str],
+        *,
+        template: str = "",
+        top: int = 0,
+    ) -> list[list[LabelScore]]:
+        """The `top` labels (0: all) of each image, best first. `template` has one {} for the label,
+        as in "a satellite image of {}"; without it the label is the text."""
+        _require_list(images, "classify")
+        if isinstance(labels, str):
+            raise BadInput("classify takes a list of labels; wrap the one label in a list.")
+        if top < 0:
+            raise BadInput(f"top is {top}; it is a number of labels, or 0 for all.")
+        results = []
+        for start, group in group_images(images):
+            request = embedding_pb2.ClassifyRequest(
+                images=group, labels=labels, template=template, top=top, model=self.model or ""
+            )
+            with _shift_index(start), translate_errors(self.target):
+                reply = self._embedding.Classify(request, timeout=self._timeout)
+            results += [label_scores_from_pb(message) for message in reply.results]
+        return results
 
     def search(
         self,
@@ -138,7 +176,7 @@ class Client:
         """What the agent serves."""
         with translate_errors(self.target):
             reply = self._embedding.GetModelInfo(
-                embedding_pb2.GetModelInfoRequest(), timeout=self._timeout
+                embedding_pb2.GetModelInfoRequest(model=self.model or ""), timeout=self._timeout
             )
         return model_info_from_pb(reply)
 
@@ -156,14 +194,16 @@ class Client:
         return np.concatenate(parts)
 
 
-def read_image(image: bytes | str | Path) -> bytes:
-    """The bytes of an encoded image, given as such or by path. Raises BadInput."""
-    if isinstance(image, bytes):
-        return image
+def _require_list(images: Sequence[ImageInput], method: str) -> None:
+    if isinstance(images, bytes | str | Path):
+        raise BadInput(f"{method} takes a list of images; wrap the one image in a list.")
+
+
+def _require_type(dtype: VectorType) -> embedding_pb2.DataType:
     try:
-        return Path(image).read_bytes()
-    except OSError as e:
-        raise BadInput(f"{image} can't be read: {e.strerror}.") from e
+        return type_to_pb(dtype)
+    except KeyError as e:
+        raise BadInput(f"The dtype {dtype!r} is not float32, float16 or int8.") from e
 
 
 @contextmanager
@@ -178,19 +218,3 @@ def _shift_index(start: int) -> Iterator[None]:
             e.args = (e.message,)
             e.metadata["index"] = place
         raise
-
-
-def _groups(images: Sequence[bytes | str | Path]) -> Iterator[tuple[int, list[bytes]]]:
-    """(index of the first, encoded files) in groups bounded in count and bytes."""
-    group: list[bytes] = []
-    size_bytes = 0
-    start = 0
-    for index, image in enumerate(images):
-        data = read_image(image)
-        if group and (len(group) == ITEMS_PER_CALL or size_bytes + len(data) > BYTES_PER_CALL):
-            yield start, group
-            group, size_bytes, start = [], 0, index
-        group.append(data)
-        size_bytes += len(data)
-    if group:
-        yield start, group

@@ -7,6 +7,7 @@ is opened, so that programs which only plan or talk stay quick.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,8 @@ def _open_session(
 
 
 def _onnxruntime() -> Any:
+    # Its Linux builds report to their maker since 1.29, and read this when they are loaded.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
     except ImportError as e:

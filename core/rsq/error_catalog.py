@@ -1,5 +1,5 @@
-"""The one table from an error to its gRPC status and its process exit code (documented in
-docs/guide/errors.md). Nothing else decides either."""
+"""The one table from an error to its gRPC status, its process exit code and its HTTP status
+(documented in docs/guide/errors.md). Nothing else decides any of them."""
 
 from __future__ import annotations
 
@@ -15,27 +15,28 @@ class Outcome:
     error: type[errors.RsqError]
     status: str  # name of a grpc.StatusCode
     exit_code: int
+    http_status: int
 
 
 CATALOG: tuple[Outcome, ...] = (
-    Outcome(errors.BadInput, "INVALID_ARGUMENT", 2),
-    Outcome(errors.BadImage, "INVALID_ARGUMENT", 2),
-    Outcome(errors.BadSource, "INVALID_ARGUMENT", 2),
-    Outcome(errors.BadManifest, "INVALID_ARGUMENT", 2),
-    Outcome(errors.NotFound, "NOT_FOUND", 3),
-    Outcome(errors.NothingFits, "FAILED_PRECONDITION", 4),
-    Outcome(errors.IntegrityError, "DATA_LOSS", 5),
-    Outcome(errors.SpaceMismatch, "FAILED_PRECONDITION", 6),
-    Outcome(errors.Exhausted, "RESOURCE_EXHAUSTED", 7),
-    Outcome(errors.Unreachable, "UNAVAILABLE", 8),
-    Outcome(errors.Unauthenticated, "UNAUTHENTICATED", 9),
-    Outcome(errors.PermissionDenied, "PERMISSION_DENIED", 9),
-    Outcome(errors.GateRefused, "FAILED_PRECONDITION", 10),
-    Outcome(errors.ProbeFailed, "FAILED_PRECONDITION", 11),
-    Outcome(errors.DeadlineExceeded, "DEADLINE_EXCEEDED", 12),
-    Outcome(errors.EnvironmentFault, "FAILED_PRECONDITION", 13),
-    Outcome(errors.InternalError, "INTERNAL", 70),
-    Outcome(errors.Interrupted, "CANCELLED", 130),
+    Outcome(errors.BadInput, "INVALID_ARGUMENT", 2, 400),
+    Outcome(errors.BadImage, "INVALID_ARGUMENT", 2, 400),
+    Outcome(errors.BadSource, "INVALID_ARGUMENT", 2, 400),
+    Outcome(errors.BadManifest, "INVALID_ARGUMENT", 2, 400),
+    Outcome(errors.NotFound, "NOT_FOUND", 3, 404),
+    Outcome(errors.NothingFits, "FAILED_PRECONDITION", 4, 409),
+    Outcome(errors.IntegrityError, "DATA_LOSS", 5, 500),
+    Outcome(errors.SpaceMismatch, "FAILED_PRECONDITION", 6, 409),
+    Outcome(errors.Exhausted, "RESOURCE_EXHAUSTED", 7, 429),
+    Outcome(errors.Unreachable, "UNAVAILABLE", 8, 502),
+    Outcome(errors.Unauthenticated, "UNAUTHENTICATED", 9, 401),
+    Outcome(errors.PermissionDenied, "PERMISSION_DENIED", 9, 403),
+    Outcome(errors.GateRefused, "FAILED_PRECONDITION", 10, 409),
+    Outcome(errors.ProbeFailed, "FAILED_PRECONDITION", 11, 503),
+    Outcome(errors.DeadlineExceeded, "DEADLINE_EXCEEDED", 12, 504),
+    Outcome(errors.EnvironmentFault, "FAILED_PRECONDITION", 13, 503),
+    Outcome(errors.InternalError, "INTERNAL", 70, 500),
+    Outcome(errors.Interrupted, "CANCELLED", 130, 503),
 )
 
 _BY_CODE = {outcome.error.code: outcome for outcome in CATALOG}

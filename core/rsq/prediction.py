@@ -1,59 +1,113 @@
-"""How much memory an artifact will need: from what was measured, else from its size."""
+"""How much memory an artifact will need and how long it will take: from what was measured, else
+from its size."""
 
 from __future__ import annotations
 
+import math
 import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from rsq.records import ArtifactRow, Profile
+from rsq.records import PUBLISHER, ArtifactRow, Profile
+from rsq.trusted_reports import Believed, believe, collect_votes
+from rsq.units import format_size
 
 # Margins on a measured peak: allocators and thread stacks differ a little from run to run.
 MEASURED_MARGIN = 0.03
+# Two standard deviations of what the sources reported cover all but one node in forty.
+SPREAD_SIGMAS = 2.0
 # Where nothing was measured: weights are held up to twice at the worst moment of loading, and
-# activations come on top. A guess from two model sizes, hence the wide margin.
+# activations come on top: a fixed part, and a share of the weights for each item of a batch. With
+# the margin above every CPU peak in bench/results, the half precision towers' being the nearest.
 ESTIMATED_FACTOR = 2.0
 ESTIMATED_BYTES = 64 << 20
+ESTIMATED_ITEM_SHARE = 0.1
+# A process on a GPU also holds a context and its libraries' kernels there.
+ESTIMATED_CONTEXT_BYTES = 512 << 20
+# Of an estimate, also of one from another device of the same family; no margin is wider.
 ESTIMATED_MARGIN = 0.25
+# No report is believed below this share of the file size. Weights are held once at least, but for
+# rows of a memory-mapped embedding table that no text has used; the least measured is 0.89.
+FLOOR_SHARE = 0.5
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """Peak memory at the largest batch. `margin_bytes` is part of `peak_bytes`."""
+    """Peak memory at the largest batch. `margin_bytes` is part of `peak_bytes`; `basis` says where
+    it comes from, as in "measured by the publisher"."""
 
     peak_bytes: int
     margin_bytes: int
     estimated: bool
+    basis: str
 
 
-def predict_peak(row: ArtifactRow, *, device_class: str, provider: str, batch: int) -> Prediction:
-    """Peak memory of `row` at `batch`: the median of what was measured there plus the spread of the
-    reports, linear between measured batches and beyond; estimated from the file sizes otherwise."""
-    peaks: dict[int, list[int]] = {}
-    for profile in profiles_on(row, device_class, provider):
-        peaks.setdefault(profile.batch, []).append(profile.peak_bytes)
-    if not peaks:
-        base = int(row.size_bytes * ESTIMATED_FACTOR) + ESTIMATED_BYTES
-        margin = int(base * ESTIMATED_MARGIN)
-        return Prediction(base + margin, margin, estimated=True)
-    medians = {at: statistics.median(values) for at, values in peaks.items()}
-    spread = max(max(values) - min(values) for values in peaks.values())
-    expected = _interpolate(medians, batch)
-    margin = max(int(expected * MEASURED_MARGIN), spread)
-    return Prediction(int(expected) + margin, margin, estimated=False)
+def predict_peak(
+    row: ArtifactRow, *, device_class: str, provider: str, batch: int, node_id: str | None = None
+) -> Prediction:
+    """Peak memory of `row` at `batch`, linear between measured batches and beyond: what the node
+    `node_id` itself measured, else what the sources agree on for this device class, else for
+    another device of its family, else an estimate from the file sizes."""
+    floor = row.size_bytes * FLOOR_SHARE
+    here = profiles_on(row, device_class, provider)
+    own = _own_points(here, node_id)
+    points = {**_believed_points(here), **own}
+    if points:
+        expected = max(_interpolate(points, batch), floor)
+        spread = max(point.spread for point in points.values())
+        margin = max(expected * MEASURED_MARGIN, spread * SPREAD_SIGMAS)
+        margin = min(margin, expected * ESTIMATED_MARGIN)
+        basis = "measured on this node" if own else _name_sources(points.values())
+        return _predict(expected, margin, estimated=False, basis=basis)
+    kin = _believed_points(_profiles_of_family(row, device_class, provider))
+    if kin:
+        expected = max(_interpolate(kin, batch), floor)
+        basis = f"{_name_sources(kin.values())} on another {_family(device_class)} device"
+    else:
+        expected = row.size_bytes * (ESTIMATED_FACTOR + ESTIMATED_ITEM_SHARE * batch)
+        expected += ESTIMATED_BYTES
+        if _family(device_class) == "cuda":
+            expected += ESTIMATED_CONTEXT_BYTES
+        basis = f"from {format_size(row.size_bytes)} of files"
+    return _predict(expected, expected * ESTIMATED_MARGIN, estimated=True, basis=basis)
 
 
-def _interpolate(points: dict[int, float], batch: int) -> float:
-    """Memory at `batch` on the line through the nearest measured batches; it never shrinks as the
-    batch grows, and a single point is scaled up but never down."""
-    if batch in points:
-        return points[batch]
-    known = sorted(points)
-    if len(known) == 1:
-        return points[known[0]] * max(1.0, batch / known[0])
-    upper = next((i for i, at in enumerate(known) if at > batch), len(known) - 1)
-    low, high = known[max(upper - 1, 0)], known[max(upper, 1)]
-    slope = max((points[high] - points[low]) / (high - low), 0.0)
-    return max(points[low] + slope * (batch - low), points[known[0]])
+def measure_speeds(rows: Sequence[ArtifactRow], device_class: str) -> dict[str, float]:
+    """By source: its time over the publisher's, the median over all that both measured on that
+    device class. Nodes of one class differ in speed, so only what a node measures of one artifact
+    against another can be compared with what others measured."""
+    ratios: dict[str, list[float]] = {}
+    for row in rows:
+        for provider in {profile.provider for profile in row.profiles}:
+            here = profiles_on(row, device_class, provider)
+            for votes in collect_votes(here, lambda profile: profile.p50_ms).values():
+                for source, value in votes.items():
+                    if PUBLISHER in votes:
+                        ratios.setdefault(source, []).append(value / votes[PUBLISHER])
+    return {source: statistics.median(values) for source, values in ratios.items()}
+
+
+def predict_p50_ms(
+    row: ArtifactRow,
+    *,
+    device_class: str,
+    provider: str,
+    speeds: Mapping[str, float],
+    node_id: str | None = None,
+) -> float:
+    """Milliseconds of the smallest measured batch, which is one item as a rule; infinite where
+    nothing believable was measured. `speeds` are of `measure_speeds`. What the node `node_id`
+    measured itself comes first, and what others measured is scaled to its speed."""
+    here = profiles_on(row, device_class, provider)
+    own_source = _source(node_id)
+    by_batch = collect_votes(here, lambda profile: profile.p50_ms)
+    for _, votes in sorted(by_batch.items()):
+        if own_source in votes:
+            return votes[own_source]
+        believed = believe({source: ms / speeds.get(source, 1.0) for source, ms in votes.items()})
+        if believed is not None:
+            return believed.value * speeds.get(own_source, 1.0)
+    return math.inf
 
 
 def profiles_on(row: ArtifactRow, device_class: str, provider: str) -> list[Profile]:
@@ -63,3 +117,69 @@ def profiles_on(row: ArtifactRow, device_class: str, provider: str) -> list[Prof
         for profile in row.profiles
         if profile.device == device_class and profile.provider == provider
     ]
+
+
+def _profiles_of_family(row: ArtifactRow, device_class: str, provider: str) -> list[Profile]:
+    return [
+        profile
+        for profile in row.profiles
+        if _family(profile.device) == _family(device_class) and profile.provider == provider
+    ]
+
+
+def _family(device_class: str) -> str:
+    """ "cuda" of "cuda:NVIDIA L4"."""
+    return device_class.partition(":")[0]
+
+
+def _source(node_id: str | None) -> str:
+    return f"node:{node_id}" if node_id is not None else ""
+
+
+def _believed_points(profiles: Sequence[Profile]) -> dict[int, Believed]:
+    by_batch = collect_votes(profiles, lambda profile: profile.peak_bytes)
+    believed = {batch: believe(votes) for batch, votes in by_batch.items()}
+    return {batch: point for batch, point in believed.items() if point is not None}
+
+
+def _own_points(profiles: Sequence[Profile], node_id: str | None) -> dict[int, Believed]:
+    own = [profile for profile in profiles if profile.source == _source(node_id)]
+    by_batch = collect_votes(own, lambda profile: profile.peak_bytes)
+    return {
+        batch: Believed(value, 0.0, 1, False)
+        for batch, votes in by_batch.items()
+        for value in votes.values()
+    }
+
+
+def _name_sources(points: Iterable[Believed]) -> str:
+    points = list(points)
+    nodes = max(point.nodes for point in points)
+    publisher = any(point.publisher for point in points)
+    names = ["the publisher"] if publisher else []
+    if nodes:
+        names.append(f"{nodes} node{'s' if nodes > 1 else ''}")
+    return f"measured by {' and '.join(names)}"
+
+
+def _predict(expected: float, margin: float, *, estimated: bool, basis: str) -> Prediction:
+    return Prediction(int(expected) + int(margin), int(margin), estimated, basis)
+
+
+def _interpolate(points: Mapping[int, Believed], batch: int) -> float:
+    """Memory at `batch` on the line through the nearest measured batches. It never shrinks as the
+    batch grows, whatever the noise, and a single point is scaled up but never down."""
+    known = sorted(points)
+    values: dict[int, float] = {}
+    highest = 0.0
+    for at in known:
+        highest = max(highest, points[at].value)
+        values[at] = highest
+    if batch in values:
+        return values[batch]
+    if len(known) == 1:
+        return values[known[0]] * max(1.0, batch / known[0])
+    upper = next((i for i, at in enumerate(known) if at > batch), len(known) - 1)
+    low, high = known[max(upper - 1, 0)], known[max(upper, 1)]
+    slope = (values[high] - values[low]) / (high - low)
+    return max(values[low] + slope * (batch - low), values[known[0]])

@@ -19,6 +19,8 @@ _FACTORS = {
     "TIB": 2**40,
 }
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", re.ASCII)
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
+_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([smhSMH]?)\s*", re.ASCII)
 _MAX_SIZE_TEXT = 32
 
 
@@ -39,6 +41,16 @@ def parse_size(text: str) -> int:
     if size_bytes < 1:
         raise BadInput(f"{text!r} is less than one byte.")
     return size_bytes
+
+
+def parse_seconds(text: str) -> float:
+    """Seconds in a duration such as "60s", "5m", "1.5h" or "90". Raises BadInput for anything else,
+    and for 0."""
+    match = _DURATION.fullmatch(text) if len(text) <= _MAX_SIZE_TEXT else None
+    seconds = float(match.group(1)) * _SECONDS[match.group(2).lower()] if match else 0.0
+    if seconds <= 0:
+        raise BadInput(f"{text[:_MAX_SIZE_TEXT]!r} is not a time; write one like 60s, 5m or 1h.")
+    return seconds
 
 
 def format_size(size_bytes: int) -> str:

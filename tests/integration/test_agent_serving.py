@@ -88,7 +88,9 @@ def agent(registry: FakeRegistry, tmp_path: Path) -> Iterator[Agent]:
                 fetch_plan(client, cache, plan, readers=2, on_bytes=lambda count: None)
                 state = state.activate(to_activation(plan, request))
         save_state(cache, state)
-        config = AgentConfig(home=cache.home, threads=1, server=server, listen="127.0.0.1:0")
+        config = AgentConfig(
+            home=cache.home, threads=1, server=server, listen="127.0.0.1:0", reports=True
+        )
         with Agent(config) as agent:
             yield agent
 
@@ -125,6 +127,46 @@ def test_vectors_over_grpc_equal_the_encoder_alone_and_in_any_batch(
     with ThreadPoolExecutor(6) as pool:
         alone = np.concatenate(list(pool.map(lambda image: client.embed_image([image]), images)))
     assert (alone * rows).sum(axis=1).min() >= 0.99999
+
+
+def test_texts_seen_before_are_not_embedded_again(
+    agent: Agent, artifacts: dict[str, TinyArtifact]
+) -> None:
+    encoder = Encoder(artifacts["text"].folder, artifacts["text"].manifest)
+    agent.load(None)
+    with open_channel(agent.address) as channel:
+        stub = EmbeddingStub(channel)
+
+        def embed(texts: list[str]) -> tuple[np.ndarray, float]:
+            reply = stub.EmbedText(embedding_pb2.EmbedTextRequest(texts=texts), timeout=20)
+            return vectors_from_pb(reply.vectors), reply.timing.inference_ms
+
+        embed(TEXTS[:2])
+        rows, inference_ms = embed([TEXTS[1], TEXTS[2], TEXTS[0]])
+        assert inference_ms > 0  # of the one that was new
+        assert rows == pytest.approx(encoder.embed_texts([TEXTS[1], TEXTS[2], TEXTS[0]]), abs=1e-6)
+        again, inference_ms = embed([TEXTS[1], TEXTS[2], TEXTS[0]])
+        assert inference_ms == 0
+        assert again.tobytes() == rows.tobytes()
+
+
+def test_a_call_without_a_deadline_is_answered(agent: Agent, images: list[bytes]) -> None:
+    agent.load(None)
+    with open_channel(agent.address) as channel:
+        stub = EmbeddingStub(channel)
+        image = embedding_pb2.Image(encoded=images[0])
+        reply = stub.EmbedImage(embedding_pb2.EmbedImageRequest(images=[image]))
+        assert vectors_from_pb(reply.vectors).shape == (1, 16)
+
+
+def test_the_pace_of_a_tower_is_found_once(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent.load("tiny")
+
+    def refuse(*args: object, **fields: object) -> None:
+        pytest.fail("A pace was looked for again.")
+
+    monkeypatch.setattr("rsq_agent.loading.find_pace", refuse)
+    agent.load("tiny")
 
 
 def test_long_lists_are_split_by_the_client_and_empty_ones_keep_their_shape(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rsq import __version__
-from rsq_agent.cli import pull, search, serve
+from rsq_agent.cli import classify, pull, rollback, search, serve, status, watch
 from rsq_agent.cli.cache import cache
 from rsq_agent.cli.index import index
 
@@ -23,8 +23,11 @@ app = typer.Typer(
 app.command(epilog=pull.EPILOG)(pull.pull)
 app.command("import", epilog=pull.IMPORT_EPILOG)(pull.import_bundle)
 app.command(epilog=serve.SERVE_EPILOG)(serve.serve)
-app.command(epilog="Example:\n\nrsq-agent status --json")(serve.status)
+app.command(epilog=rollback.EPILOG)(rollback.rollback)
+app.command(epilog=watch.EPILOG)(watch.watch)
+app.command(epilog=status.EPILOG)(status.status)
 app.command(epilog=search.EPILOG)(search.search)
+app.command(epilog=classify.EPILOG)(classify.classify)
 app.add_typer(index, name="index")
 app.add_typer(cache, name="cache")
 

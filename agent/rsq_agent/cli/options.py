@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from rsq.watchdog import Watchdog
 from rsq_agent.config import DEFAULT_LISTEN, DEFAULT_SERVER, AgentConfig
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -35,15 +37,37 @@ def build_config(
     server: str = DEFAULT_SERVER,
     listen: str = DEFAULT_LISTEN,
     threads: int = 0,
+    reports: bool = False,
     insecure: bool = False,
     mirror: bool = False,
+    metrics: str | None = None,
+    http: str | None = None,
+    otel: bool = False,
+    vram_bytes: int | None = None,
+    idle_unload_seconds: float = 0.0,
+    watch_seconds: float = 60.0,
 ) -> AgentConfig:
-    """`threads` 0 means the cores this process may use."""
+    """`threads` 0 means the cores this process may use. The environment may ask for `otel` too; a
+    node without OpenTelemetry then does without, since other programs share that variable."""
+    from rsq_agent.tracing import is_installed
+
     return AgentConfig(
         home=home_folder(),
         threads=threads or len(os.sched_getaffinity(0)),
         server=server,
         listen=listen,
+        reports=reports,
         insecure=insecure,
         mirror=mirror,
+        metrics=metrics,
+        http=http,
+        vram_bytes=vram_bytes,
+        idle_unload_seconds=idle_unload_seconds,
+        watch_seconds=watch_seconds,
+        otel=otel or ("OTEL_EXPORTER_OTLP_ENDPOINT" in os.environ and is_installed()),
     )
+
+
+def open_watchdog(answers: Callable[[], bool]) -> Watchdog:
+    """Tells systemd of this process, where systemd started it."""
+    return Watchdog(os.environ, answers=answers)

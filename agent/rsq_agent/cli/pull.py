@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rsq.errors import BadInput
 from rsq_agent.cli.options import AgentAddress, Json, Server, build_config
+from rsq_agent.cli.pull_options import (
+    Explain,
+    MaxBatch,
+    MinAccuracy,
+    OneTower,
+    Pin,
+    PlanOnly,
+    Reserve,
+    Vram,
+    VramText,
+    VramVision,
+    WantedObjective,
+    build_request,
+)
 from rsq_agent.config import DEFAULT_LISTEN, DEFAULT_SERVER
 
 if TYPE_CHECKING:
     from rsq.resolve import Request
     from rsq.rpc.registry import RegistryClient
+    from rsq_agent.cache import Cache
     from rsq_agent.config import AgentConfig
-    from rsq_agent.pull import PullPlan
     from rsq_agent.sources import Origin
 
 EPILOG = """Examples:
 
 rsq-agent pull git-rsclip-base --vram 2GB
 
-rsq-agent pull git-rsclip-base@staging --vram 600MB --plan
+rsq-agent pull git-rsclip-base@staging --vram 600MB --plan --explain
+
+rsq-agent pull git-rsclip-base --vram 600MB --objective latency --min-accuracy 98%
 
 rsq-agent pull git-rsclip-base:3 --tower text --json
 
@@ -36,33 +50,20 @@ rsq-agent import git-rsclip-base-3.rsq --vram 2GB
 
 rsq-agent import git-rsclip-base-3.rsq --plan"""
 
-Vram = Annotated[
-    str | None,
-    typer.Option(
-        "--vram",
-        help="Memory for the chosen artifacts together: 2GB, 512MiB. Default: no limit.",
-        metavar="SIZE",
-    ),
-]
-OneTower = Annotated[str | None, typer.Option("--tower", help="Only this tower: vision or text.")]
-MaxBatch = Annotated[
-    int, typer.Option("--max-batch", help="Largest batch to be served.", min=1, max=256)
-]
-Pin = Annotated[
-    str | None, typer.Option("--pin", help="Take this variant, such as int8.", metavar="VARIANT")
-]
-PlanOnly = Annotated[
-    bool, typer.Option("--plan", help="Say what would be chosen and moved; move nothing.")
-]
-
 
 def pull(
     reference: Annotated[str, typer.Argument(metavar="NAME", help="NAME, NAME:3 or NAME@alias.")],
     vram: Vram = None,
+    vram_vision: VramVision = None,
+    vram_text: VramText = None,
+    reserve: Reserve = None,
     tower: OneTower = None,
     max_batch: MaxBatch = 8,
+    objective: WantedObjective = "accuracy",
+    min_accuracy: MinAccuracy = None,
     pin: Pin = None,
     plan_only: PlanOnly = False,
+    explain: Explain = False,
     limit_rate: Annotated[
         str | None,
         typer.Option("--limit-rate", help="Bytes a second at most: 500KB, 4MB.", metavar="SIZE"),
@@ -79,12 +80,25 @@ def pull(
     agent: AgentAddress = DEFAULT_LISTEN,
     as_json: Json = False,
 ) -> None:
-    """Fetch the most accurate artifacts that fit, prove them here, and activate them."""
+    """Fetch the best artifacts that fit, prove them here, and activate them."""
     from rsq.rpc.registry import RegistryClient
     from rsq.units import parse_size
+    from rsq_agent.cache import Cache
 
     config = build_config(server=server, listen=agent)
-    request = _request(vram, tower, max_batch, pin)
+    cache = Cache(config.home)
+    request = build_request(
+        cache,
+        vram=vram,
+        vram_vision=vram_vision,
+        vram_text=vram_text,
+        reserve=reserve,
+        tower=tower,
+        max_batch=max_batch,
+        objective=objective,
+        min_accuracy=min_accuracy,
+        pin=pin,
+    )
     rate = parse_size(limit_rate) if limit_rate is not None else None
     with RegistryClient(config.server) as client:
         _carry_out(
@@ -92,10 +106,12 @@ def pull(
             reference,
             request,
             config,
+            cache,
             mirrors=tuple(mirrors or ()),
             bytes_per_second=rate,
             reports_to=client,
             plan_only=plan_only,
+            explain=explain,
             as_json=as_json,
         )
 
@@ -103,28 +119,49 @@ def pull(
 def import_bundle(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What `rsq-server export` wrote.")],
     vram: Vram = None,
+    vram_vision: VramVision = None,
+    vram_text: VramText = None,
+    reserve: Reserve = None,
     tower: OneTower = None,
     max_batch: MaxBatch = 8,
+    objective: WantedObjective = "accuracy",
+    min_accuracy: MinAccuracy = None,
     pin: Pin = None,
     plan_only: PlanOnly = False,
+    explain: Explain = False,
     agent: AgentAddress = DEFAULT_LISTEN,
     as_json: Json = False,
 ) -> None:
     """Do what pull does, from a file instead of a server."""
     from rsq.bundle import BundleReader
+    from rsq_agent.cache import Cache
 
     config = build_config(listen=agent)
-    request = _request(vram, tower, max_batch, pin)
+    cache = Cache(config.home)
+    request = build_request(
+        cache,
+        vram=vram,
+        vram_vision=vram_vision,
+        vram_text=vram_text,
+        reserve=reserve,
+        tower=tower,
+        max_batch=max_batch,
+        objective=objective,
+        min_accuracy=min_accuracy,
+        pin=pin,
+    )
     with BundleReader(file) as bundle:
         _carry_out(
             bundle,
             "",
             request,
             config,
+            cache,
             mirrors=(),
             bytes_per_second=None,
             reports_to=None,
             plan_only=plan_only,
+            explain=explain,
             as_json=as_json,
         )
 
@@ -134,23 +171,25 @@ def _carry_out(
     reference: str,
     request: Request,
     config: AgentConfig,
+    cache: Cache,
     *,
     mirrors: tuple[str, ...],
     bytes_per_second: int | None,
     reports_to: RegistryClient | None,
     plan_only: bool,
+    explain: bool,
     as_json: bool,
 ) -> None:
-    from rsq_agent.cache import Cache
+    from rsq_agent.cli.pull_report import find_memory, report
     from rsq_agent.pull import plan_pull
 
-    cache = Cache(config.home)
     plan = plan_pull(origin, cache, reference, request)
     if plan.version.deprecated is not None:
         name = f"{plan.version.model}:{plan.version.version}"
         print(f"{name} is deprecated: {plan.version.deprecated}", file=sys.stderr)
+    memory = find_memory(request.device.device_class) if explain else None
     if plan_only:
-        _report(plan, plan.to_json(), as_json)
+        report(plan, plan.to_json(), request, memory, as_json=as_json)
         return
     from rsq_agent.cli.pull_steps import Route, run_pull
 
@@ -167,57 +206,4 @@ def _carry_out(
     result = plan.to_json()
     result["bytes_fetched"] = moved
     del result["bytes_to_fetch"]
-    _report(plan, result, as_json)
-
-
-def _request(vram: str | None, tower: str | None, max_batch: int, pin: str | None) -> Request:
-    from rsq.manifest import TOWERS
-    from rsq.resolve import Request
-    from rsq.units import parse_size
-    from rsq_agent.device import find_device
-
-    budget = parse_size(vram) if vram is not None else None
-    towers = tuple(name for name in TOWERS if tower in (None, name))
-    if not towers:
-        raise BadInput(f"{tower!r} is not a tower; write --tower vision or --tower text.")
-    return Request(find_device(), towers, budget, max_batch, pin)
-
-
-def _report(plan: PullPlan, result: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(result, indent=2))
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    from rsq.units import format_size
-
-    console = Console()
-    table = Table(title=f"{result['model']}:{result['version']}", title_justify="left")
-    for column in ("tower", "variant", "reason", "why"):
-        table.add_column(column)
-    for candidate in plan.resolution.candidates:
-        chosen = candidate.reason == "FITS"
-        table.add_row(
-            candidate.tower,
-            candidate.variant,
-            str(candidate.reason),
-            candidate.detail,
-            style="bold green" if chosen else None,
-        )
-    console.print(table)
-    peak = format_size(plan.resolution.predicted_peak_bytes)
-    if "bytes_fetched" in result:
-        console.print(
-            f"Active: {_names(plan)}. Fetched {format_size(result['bytes_fetched'])}, reused "
-            f"{format_size(result['bytes_reused'])}; predicted peak {peak}."
-        )
-    else:
-        console.print(
-            f"Would activate {_names(plan)}: {format_size(result['bytes_to_fetch'])} to fetch, "
-            f"{format_size(result['bytes_reused'])} here already; predicted peak {peak}."
-        )
-
-
-def _names(plan: PullPlan) -> str:
-    return " and ".join(f"{choice.tower} {choice.variant}" for choice in plan.resolution.chosen)
+    report(plan, result, request, memory, as_json=as_json)

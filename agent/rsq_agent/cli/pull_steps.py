@@ -22,9 +22,9 @@ from rich.progress import (
 from rsq.errors import RsqError
 from rsq.records import Profile
 from rsq.resolve import Request
-from rsq.rpc.agent import activate, find_agent
 from rsq.rpc.registry import RegistryClient
 from rsq_agent.cache import Cache
+from rsq_agent.cli.hand_over import hand_over
 from rsq_agent.config import AgentConfig
 from rsq_agent.pull import (
     PullPlan,
@@ -35,7 +35,7 @@ from rsq_agent.pull import (
     to_activation,
 )
 from rsq_agent.sources import ChunkSource
-from rsq_agent.state import load_state, node_id, save_state
+from rsq_agent.state import load_state, node_id
 
 
 @dataclass(frozen=True)
@@ -77,19 +77,7 @@ def run_pull(
         activation = to_activation(plan, request)
         try:
             check_budget(plan, profiles, request)
-            if find_agent(config.listen) is not None:
-                activate(
-                    config.listen,
-                    model=activation.model,
-                    version=activation.version,
-                    artifact_ids=activation.artifacts,
-                    providers=activation.providers,
-                    max_batch=activation.max_batch,
-                    budget_bytes=activation.budget_bytes,
-                )
-                console.print(f"The agent at {config.listen} serves it now.")
-            else:
-                save_state(cache, load_state(cache).activate(activation))
+            hand_over(cache, activation, profiles, agent=config.listen, console=console)
         finally:
             # 4. Tell the server what was measured, also when it was too much.
             if reports_to is not None:

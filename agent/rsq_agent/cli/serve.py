@@ -1,17 +1,16 @@
-"""`rsq-agent serve` and `rsq-agent status`."""
+"""`rsq-agent serve`."""
 
 from __future__ import annotations
 
-import json
 import signal
-import sys
 import threading
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from rsq_agent.cli.options import AgentAddress, Json, Server, build_config
+from rsq.logs import LogFormat, LogLevel
+from rsq_agent.cli.options import build_config, open_watchdog
+from rsq_agent.cli.watch import Every
 from rsq_agent.config import DEFAULT_LISTEN, DEFAULT_SERVER
 
 SERVE_EPILOG = """Examples:
@@ -20,17 +19,37 @@ rsq-agent serve
 
 rsq-agent serve --model git-rsclip-base --listen 127.0.0.1:7300
 
-rsq-agent serve --mirror"""
+rsq-agent serve --model git-rsclip-base --model remoteclip --vram 3GB --idle-unload 30
+
+rsq-agent serve --watch git-rsclip-base@production
+
+rsq-agent serve --mirror
+
+rsq-agent serve --metrics 127.0.0.1:9200 --log-format json"""
 
 
 def serve(
-    model: Annotated[
-        str | None, typer.Option("--model", help="Which of the pulled models; default: the last.")
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            help="Load and serve this model; may be repeated, the first one is the default. "
+            "Without it: the one pulled last, and the others once a request names them.",
+            metavar="NAME",
+        ),
     ] = None,
     listen: Annotated[
         str, typer.Option("--listen", help="Where to listen.", metavar="HOST:PORT")
     ] = DEFAULT_LISTEN,
-    server: Server = DEFAULT_SERVER,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            "--server",
+            help="The registry server to tell what serves here, and to watch. Default: nobody is "
+            "told.",
+            metavar="HOST:PORT",
+        ),
+    ] = None,
     threads: Annotated[
         int, typer.Option("--threads", help="Inference threads; 0: all cores.", min=0, max=1024)
     ] = 0,
@@ -40,39 +59,83 @@ def serve(
     mirror: Annotated[
         bool, typer.Option("--mirror", help="Give what was pulled here to other nodes as well.")
     ] = False,
+    vram: Annotated[
+        str | None,
+        typer.Option("--vram", help="Memory for all loaded models together: 4GB.", metavar="SIZE"),
+    ] = None,
+    idle_unload: Annotated[
+        float,
+        typer.Option(
+            "--idle-unload",
+            help="Unload a model without requests; 0: never.",
+            metavar="MINUTES",
+            min=0,
+        ),
+    ] = 0,
+    watch: Annotated[
+        str | None,
+        typer.Option(
+            "--watch", help="Follow this alias as `rsq-agent watch` does.", metavar="NAME[@alias]"
+        ),
+    ] = None,
+    every: Every = "60s",
+    http: Annotated[
+        str | None,
+        typer.Option(
+            "--http", help="Where to serve /v1/embeddings as OpenAI does.", metavar="HOST:PORT"
+        ),
+    ] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option("--metrics", help="Where Prometheus may read.", metavar="HOST:PORT"),
+    ] = None,
+    otel: Annotated[
+        bool, typer.Option("--otel", help="Send traces by OpenTelemetry (OTLP over gRPC).")
+    ] = False,
+    log_format: Annotated[
+        LogFormat, typer.Option("--log-format", help="Form of the log lines on stderr.")
+    ] = LogFormat.TEXT,
+    log_level: Annotated[
+        LogLevel, typer.Option("--log-level", help="debug has a line for every call.")
+    ] = LogLevel.INFO,
 ) -> None:
     """Serve embedding and search for what was pulled. Works with no server reachable."""
+    from rsq.logs import configure_logs
+    from rsq.units import parse_seconds, parse_size
     from rsq_agent.app import Agent
+    from rsq_agent.watch import parse_watched
 
+    watched = parse_watched(watch) if watch is not None else None
+    configure_logs(log_format, log_level)
     config = build_config(
-        server=server, listen=listen, threads=threads, insecure=insecure, mirror=mirror
+        server=server or DEFAULT_SERVER,
+        reports=server is not None,
+        listen=listen,
+        threads=threads,
+        insecure=insecure,
+        mirror=mirror,
+        metrics=metrics,
+        http=http,
+        otel=otel,
+        vram_bytes=parse_size(vram) if vram is not None else None,
+        idle_unload_seconds=idle_unload * 60,
+        watch_seconds=parse_seconds(every),
     )
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    with Agent(config) as agent:
-        live = agent.load(model)
+    with Agent(config) as agent, open_watchdog(agent.is_answering) as watchdog:
+        watchdog.state("Loading and proving the model")
+        live = agent.load(*models) if models else agent.load(None)
+        if watched is not None:
+            agent.watch(watched)
         names = " and ".join(
             f"{name} {tower.manifest.variant}" for name, tower in sorted(live.towers.items())
         )
-        print(
+        serving = (
             f"Serving {live.activation.model}:{live.activation.version} ({names}) on "
-            f"{agent.address}",
-            flush=True,
+            f"{agent.address}"
         )
+        print(serving, flush=True)
+        watchdog.ready(serving)
         stop.wait()
-        print("Stopping.", file=sys.stderr)
-
-
-def status(agent: AgentAddress = DEFAULT_LISTEN, as_json: Json = False) -> None:
-    """Say what the running agent serves."""
-    from rsq.rpc.agent import read_status
-
-    found = read_status(agent)
-    if as_json:
-        print(json.dumps(asdict(found), indent=2))
-        return
-    served = f"{found.model}:{found.version}" if found.model else "nothing"
-    print(f"{found.state}: {served} on node {found.node_id[:12]}, up {found.uptime_seconds:.0f} s")
-    for artifact_id in found.artifact_ids:
-        print(f"  artifact {artifact_id}")

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import grpc
 import numpy as np
@@ -16,8 +17,6 @@ from rsq.manifest import ScoringSpec
 from rsq.retrieval import (
     DEFAULT_COLLECTION,
     CollectionInfo,
-    IndexItem,
-    IndexOutcome,
     SearchHit,
     payload_from_json,
 )
@@ -29,11 +28,12 @@ from rsq.wire import retrieval as wire
 from rsq.wire.vectors import vectors_from_pb
 from rsq_agent.collection import Collection
 from rsq_agent.collection_store import CollectionStore
-from rsq_agent.embedding import Caller, EmbedResult, embed_each, embed_images, embed_texts
-from rsq_agent.index_points import IndexPoint, check_point
-from rsq_agent.rpc.calls import caller_of, read_in_groups
+from rsq_agent.embedding import Caller, EmbedResult, embed_images, embed_texts
+from rsq_agent.indexing import IndexingGroup
+from rsq_agent.live_model import LiveModel
+from rsq_agent.rpc.calls import caller_of, overlap
 from rsq_agent.rpc.embedding import timing_to_pb
-from rsq_agent.serving import LiveModel, Serving
+from rsq_agent.serving import Serving
 
 MAX_HITS = 1000
 log = logging.getLogger("rsq.agent")
@@ -52,24 +52,29 @@ class Retrieval(RetrievalServicer):
     def Index(
         self, request_iterator: Iterator[pb.IndexRequest], context: grpc.ServicerContext
     ) -> Iterator[pb.IndexResponse]:
-        filled: Collection | None = None
-        for group in read_in_groups(request_iterator):
+        filled: list[Collection] = []  # one, once the first item has arrived
+
+        def start(group: list[pb.IndexRequest]) -> IndexingGroup:
             name = group[0].collection or DEFAULT_COLLECTION
             if any((request.collection or DEFAULT_COLLECTION) != name for request in group):
                 raise BadInput("One stream fills one collection.")
             items = [wire.index_item_from_pb(request) for request in group]
-            with self._serving.lease() as model:
+            with ExitStack() as stack:
+                model = stack.enter_context(self._serving.lease())
                 model.tower("vision")
-                filled = self._collections.open_or_create(
+                collection = self._collections.open_or_create(
                     name,
                     space_id=model.manifest.space_id,
                     dimension=model.manifest.dimension,
                 )
-                outcomes = index_group(model, filled, items, caller_of(context))
+                filled[:] = [collection]
+                return IndexingGroup(model, collection, items, caller_of(context), stack)
+
+        for outcomes in overlap(request_iterator, start):
             for outcome in outcomes:
                 yield wire.index_outcome_to_pb(outcome)
-        if filled is not None:
-            self._optimizer.submit(optimize_quietly, filled)
+        for collection in filled:
+            self._optimizer.submit(optimize_quietly, collection)
 
     def Search(self, request: pb.SearchRequest, context: grpc.ServicerContext) -> pb.SearchResponse:
         limit = request.limit or 10
@@ -134,40 +139,6 @@ def optimize_quietly(collection: Collection) -> None:
         collection.optimize()
     except RsqError as e:
         log.warning("the collection %s was not optimized: %s", collection.name, e)
-
-
-def index_group(
-    model: LiveModel, collection: Collection, items: list[IndexItem], caller: Caller
-) -> list[IndexOutcome]:
-    """Embeds and stores the items; a bad one costs itself only. Outcomes come in order, after the
-    good ones are on disk."""
-    artifact_id = model.tower("vision").artifact_id
-    results = embed_each(model, "vision", [item.image for item in items], caller)
-    outcomes: list[IndexOutcome] = []
-    points: list[IndexPoint] = []
-    for item, result in zip(items, results, strict=True):
-        if isinstance(result, RsqError):
-            outcomes.append(IndexOutcome(item.uri, result))
-            continue
-        point = IndexPoint(
-            uri=item.uri,
-            vector=result,
-            artifact_id=artifact_id,
-            space_id=model.manifest.space_id,
-            window=item.payload.window,
-            bbox=item.payload.bbox,
-            datetime=item.payload.datetime,
-            tags=item.payload.tags,
-        )
-        try:
-            check_point(point, space_id=collection.space_id, dimension=collection.dimension)
-        except BadInput as e:
-            outcomes.append(IndexOutcome(item.uri, e))
-            continue
-        points.append(point)
-        outcomes.append(IndexOutcome(item.uri, None))
-    collection.add(points)
-    return outcomes
 
 
 def _query(

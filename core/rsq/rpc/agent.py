@@ -3,40 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NotRequired, TypedDict, Unpack
 
 from rsq.errors import RsqError, Unreachable
 from rsq.rpc.channel import open_channel, translate_errors
 from rsq.v1 import agent_pb2 as pb
 from rsq.v1.agent_pb2_grpc import AgentStub
+from rsq.wire.agent import AgentStatus, agent_status_from_pb
 
 STATUS_SECONDS = 5.0
 ACTIVATE_SECONDS = 600.0  # loading a large artifact from a slow disk
-
-
-@dataclass(frozen=True)
-class AgentStatus:
-    node_id: str
-    agent_version: str
-    state: str  # EMPTY, LOADING, SERVING
-    model: str
-    version: int
-    artifact_ids: tuple[str, ...]
-    uptime_seconds: float
 
 
 def read_status(target: str) -> AgentStatus:
     """Raises Unreachable where no agent answers."""
     with open_channel(target) as channel, translate_errors(target):
         reply = AgentStub(channel).GetStatus(pb.GetStatusRequest(), timeout=STATUS_SECONDS)
-    return AgentStatus(
-        node_id=reply.node_id,
-        agent_version=reply.agent_version,
-        state=reply.state,
-        model=reply.model,
-        version=reply.version,
-        artifact_ids=tuple(reply.artifact_ids),
-        uptime_seconds=reply.uptime_seconds,
-    )
+    return agent_status_from_pb(reply)
 
 
 def find_agent(target: str) -> AgentStatus | None:
@@ -49,25 +32,66 @@ def find_agent(target: str) -> AgentStatus | None:
         raise Unreachable(f"What answers at {target} is not an rsq agent.") from e
 
 
-def activate(
-    target: str,
-    *,
-    model: str,
-    version: int,
-    artifact_ids: tuple[str, ...],
-    providers: tuple[str, ...],
-    max_batch: int,
-    budget_bytes: int | None,
-) -> None:
-    """Asks the running agent to prove and serve artifacts that lie in its cache. Raises what the
-    agent raises; it then keeps what it served."""
-    request = pb.ActivateRequest(
-        model=model,
-        version=version,
-        artifact_ids=artifact_ids,
-        providers=providers,
-        max_batch=max_batch,
-        budget_bytes=budget_bytes or 0,
-    )
+class Wanted(TypedDict):
+    """Artifacts that lie in the agent's cache, with what was measured of them there and how they
+    were chosen."""
+
+    model: str
+    version: int
+    artifact_ids: tuple[str, ...]
+    providers: tuple[str, ...]  # one an artifact
+    max_batch: int
+    budget_bytes: int | None
+    peak_bytes: NotRequired[tuple[int, ...]]  # one an artifact
+    load_seconds: NotRequired[float]
+    objective: NotRequired[str | None]
+    min_accuracy: NotRequired[float | None]
+    pin: NotRequired[str | None]
+
+
+@dataclass(frozen=True)
+class ActivationPlan:
+    """`reason` is a sentence."""
+
+    side_by_side: bool
+    downtime_seconds: float
+    reason: str
+
+
+def plan_activation(target: str, **wanted: Unpack[Wanted]) -> ActivationPlan:
+    """What `activate` would do now. Raises Exhausted when it could not."""
     with open_channel(target) as channel, translate_errors(target):
-        AgentStub(channel).Activate(request, timeout=ACTIVATE_SECONDS)
+        reply = AgentStub(channel).PlanActivation(
+            pb.ActivateRequest(**wanted), timeout=STATUS_SECONDS
+        )
+    return ActivationPlan(reply.side_by_side, reply.downtime_seconds, reply.reason)
+
+
+def activate(target: str, **wanted: Unpack[Wanted]) -> ActivationPlan:
+    """Asks the running agent to prove and serve artifacts; returns what it took. Raises what the
+    agent raises; it then keeps what it served."""
+    with open_channel(target) as channel, translate_errors(target):
+        reply = AgentStub(channel).Activate(pb.ActivateRequest(**wanted), timeout=ACTIVATE_SECONDS)
+    return ActivationPlan(reply.side_by_side, reply.downtime_seconds, "")
+
+
+def roll_back(target: str, model: str | None) -> tuple[str, int]:
+    """Activates what `model`, or the one that serves, was before; returns its name and version.
+    Raises NotFound when there is nothing to go back to."""
+    with open_channel(target) as channel, translate_errors(target):
+        reply = AgentStub(channel).Rollback(
+            pb.RollbackRequest(model=model or ""), timeout=ACTIVATE_SECONDS
+        )
+    return reply.model, reply.version
+
+
+def load(target: str, model: str) -> None:
+    """Has the running agent load a model that was pulled there."""
+    with open_channel(target) as channel, translate_errors(target):
+        AgentStub(channel).Load(pb.LoadRequest(model=model), timeout=ACTIVATE_SECONDS)
+
+
+def unload(target: str, model: str) -> None:
+    """Has the running agent let a model's memory go; its next request loads it again."""
+    with open_channel(target) as channel, translate_errors(target):
+        AgentStub(channel).Unload(pb.UnloadRequest(model=model), timeout=ACTIVATE_SECONDS)

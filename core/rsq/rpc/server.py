@@ -11,9 +11,10 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from rsq.call_record import CallRecord
 from rsq.errors import BadInput, EnvironmentFault
 from rsq.rpc.channel import MAX_MESSAGE_BYTES, split_address
-from rsq.rpc.interceptor import ErrorInterceptor
+from rsq.rpc.interceptor import CallInterceptor
 
 MAX_CONCURRENT = 48
 SPARE_THREADS = 8  # for health and reflection, which never wait behind the rest
@@ -23,7 +24,8 @@ STOP_GRACE_SECONDS = 5.0
 class RpcServer:
     """Owns the grpc server, its bound port and its health state.
 
-    `services` are (full service name, function that adds its servicer to a grpc server).
+    `services` are (full service name, function that adds its servicer to a grpc server). `on_end`
+    hears of every call when it ends, in the thread that answered it.
     """
 
     def __init__(
@@ -32,18 +34,15 @@ class RpcServer:
         *,
         listen: str,
         insecure: bool = False,
+        on_end: Sequence[Callable[[CallRecord], None]] = (),
     ) -> None:
         host, port = split_address(listen)
-        if not insecure and not is_loopback(host):
-            raise BadInput(
-                f"{listen} is reachable from other machines and this connection is not encrypted. "
-                "Listen on 127.0.0.1, or pass --insecure if the network is trusted."
-            )
+        require_loopback(listen, insecure=insecure)
         self._health = health.HealthServicer()
         self._names = [name for name, _ in services]
         self._server = grpc.server(
             ThreadPoolExecutor(MAX_CONCURRENT + SPARE_THREADS, thread_name_prefix="rpc"),
-            interceptors=[ErrorInterceptor(max_concurrent=MAX_CONCURRENT)],
+            interceptors=[CallInterceptor(max_concurrent=MAX_CONCURRENT, on_end=on_end)],
             options=[
                 # Without this a second process silently shares the port.
                 ("grpc.so_reuseport", 0),
@@ -85,6 +84,16 @@ class RpcServer:
         """Lets calls in flight finish for a few seconds."""
         self.set_serving(False)
         self._server.stop(STOP_GRACE_SECONDS).wait()
+
+
+def require_loopback(listen: str, *, insecure: bool) -> None:
+    """Raises BadInput for a HOST:PORT that other machines reach, unless `insecure`."""
+    host, _ = split_address(listen)
+    if not insecure and not is_loopback(host):
+        raise BadInput(
+            f"{listen} is reachable from other machines and this connection is not encrypted. "
+            "Listen on 127.0.0.1, or pass --insecure if the network is trusted."
+        )
 
 
 def is_loopback(host: str) -> bool:

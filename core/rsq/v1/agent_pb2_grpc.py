@@ -34,10 +34,30 @@ class AgentStub(object):
         Args:
             channel: A grpc.Channel.
         """
+        self.PlanActivation = channel.unary_unary(
+                '/rsq.v1.Agent/PlanActivation',
+                request_serializer=rsq_dot_v1_dot_agent__pb2.ActivateRequest.SerializeToString,
+                response_deserializer=rsq_dot_v1_dot_agent__pb2.PlanActivationResponse.FromString,
+                _registered_method=True)
         self.Activate = channel.unary_unary(
                 '/rsq.v1.Agent/Activate',
                 request_serializer=rsq_dot_v1_dot_agent__pb2.ActivateRequest.SerializeToString,
                 response_deserializer=rsq_dot_v1_dot_agent__pb2.ActivateResponse.FromString,
+                _registered_method=True)
+        self.Rollback = channel.unary_unary(
+                '/rsq.v1.Agent/Rollback',
+                request_serializer=rsq_dot_v1_dot_agent__pb2.RollbackRequest.SerializeToString,
+                response_deserializer=rsq_dot_v1_dot_agent__pb2.RollbackResponse.FromString,
+                _registered_method=True)
+        self.Load = channel.unary_unary(
+                '/rsq.v1.Agent/Load',
+                request_serializer=rsq_dot_v1_dot_agent__pb2.LoadRequest.SerializeToString,
+                response_deserializer=rsq_dot_v1_dot_agent__pb2.LoadResponse.FromString,
+                _registered_method=True)
+        self.Unload = channel.unary_unary(
+                '/rsq.v1.Agent/Unload',
+                request_serializer=rsq_dot_v1_dot_agent__pb2.UnloadRequest.SerializeToString,
+                response_deserializer=rsq_dot_v1_dot_agent__pb2.UnloadResponse.FromString,
                 _registered_method=True)
         self.GetStatus = channel.unary_unary(
                 '/rsq.v1.Agent/GetStatus',
@@ -49,9 +69,36 @@ class AgentStub(object):
 class AgentServicer(object):
     """Missing associated documentation comment in .proto file."""
 
+    def PlanActivation(self, request, context):
+        """What Activate would do, so that a command can say so before it does it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Activate(self, request, context):
         """Loads artifacts that lie complete in the node's cache, proves them, then swaps.
         """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Rollback(self, request, context):
+        """Activates what served before.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Load(self, request, context):
+        """Loads a model that was pulled, or lets its memory go. What was pulled stays on the disk.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Unload(self, request, context):
+        """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -65,10 +112,30 @@ class AgentServicer(object):
 
 def add_AgentServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'PlanActivation': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlanActivation,
+                    request_deserializer=rsq_dot_v1_dot_agent__pb2.ActivateRequest.FromString,
+                    response_serializer=rsq_dot_v1_dot_agent__pb2.PlanActivationResponse.SerializeToString,
+            ),
             'Activate': grpc.unary_unary_rpc_method_handler(
                     servicer.Activate,
                     request_deserializer=rsq_dot_v1_dot_agent__pb2.ActivateRequest.FromString,
                     response_serializer=rsq_dot_v1_dot_agent__pb2.ActivateResponse.SerializeToString,
+            ),
+            'Rollback': grpc.unary_unary_rpc_method_handler(
+                    servicer.Rollback,
+                    request_deserializer=rsq_dot_v1_dot_agent__pb2.RollbackRequest.FromString,
+                    response_serializer=rsq_dot_v1_dot_agent__pb2.RollbackResponse.SerializeToString,
+            ),
+            'Load': grpc.unary_unary_rpc_method_handler(
+                    servicer.Load,
+                    request_deserializer=rsq_dot_v1_dot_agent__pb2.LoadRequest.FromString,
+                    response_serializer=rsq_dot_v1_dot_agent__pb2.LoadResponse.SerializeToString,
+            ),
+            'Unload': grpc.unary_unary_rpc_method_handler(
+                    servicer.Unload,
+                    request_deserializer=rsq_dot_v1_dot_agent__pb2.UnloadRequest.FromString,
+                    response_serializer=rsq_dot_v1_dot_agent__pb2.UnloadResponse.SerializeToString,
             ),
             'GetStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatus,
@@ -87,6 +154,33 @@ class Agent(object):
     """Missing associated documentation comment in .proto file."""
 
     @staticmethod
+    def PlanActivation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rsq.v1.Agent/PlanActivation',
+            rsq_dot_v1_dot_agent__pb2.ActivateRequest.SerializeToString,
+            rsq_dot_v1_dot_agent__pb2.PlanActivationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Activate(request,
             target,
             options=(),
@@ -103,6 +197,87 @@ class Agent(object):
             '/rsq.v1.Agent/Activate',
             rsq_dot_v1_dot_agent__pb2.ActivateRequest.SerializeToString,
             rsq_dot_v1_dot_agent__pb2.ActivateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Rollback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rsq.v1.Agent/Rollback',
+            rsq_dot_v1_dot_agent__pb2.RollbackRequest.SerializeToString,
+            rsq_dot_v1_dot_agent__pb2.RollbackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Load(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rsq.v1.Agent/Load',
+            rsq_dot_v1_dot_agent__pb2.LoadRequest.SerializeToString,
+            rsq_dot_v1_dot_agent__pb2.LoadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Unload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rsq.v1.Agent/Unload',
+            rsq_dot_v1_dot_agent__pb2.UnloadRequest.SerializeToString,
+            rsq_dot_v1_dot_agent__pb2.UnloadResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -31,18 +31,40 @@ class AgentStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AgentAsyncStub: ...
+    PlanActivation: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ActivateRequest, _agent_pb2.PlanActivationResponse]
+    """What Activate would do, so that a command can say so before it does it."""
     Activate: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ActivateRequest, _agent_pb2.ActivateResponse]
     """Loads artifacts that lie complete in the node's cache, proves them, then swaps."""
+    Rollback: _grpc.UnaryUnaryMultiCallable[_agent_pb2.RollbackRequest, _agent_pb2.RollbackResponse]
+    """Activates what served before."""
+    Load: _grpc.UnaryUnaryMultiCallable[_agent_pb2.LoadRequest, _agent_pb2.LoadResponse]
+    """Loads a model that was pulled, or lets its memory go. What was pulled stays on the disk."""
+    Unload: _grpc.UnaryUnaryMultiCallable[_agent_pb2.UnloadRequest, _agent_pb2.UnloadResponse]
     GetStatus: _grpc.UnaryUnaryMultiCallable[_agent_pb2.GetStatusRequest, _agent_pb2.GetStatusResponse]
 
 @_typing.type_check_only
 class AgentAsyncStub(AgentStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
+    PlanActivation: _aio.UnaryUnaryMultiCallable[_agent_pb2.ActivateRequest, _agent_pb2.PlanActivationResponse]  # type: ignore[assignment]
+    """What Activate would do, so that a command can say so before it does it."""
     Activate: _aio.UnaryUnaryMultiCallable[_agent_pb2.ActivateRequest, _agent_pb2.ActivateResponse]  # type: ignore[assignment]
     """Loads artifacts that lie complete in the node's cache, proves them, then swaps."""
+    Rollback: _aio.UnaryUnaryMultiCallable[_agent_pb2.RollbackRequest, _agent_pb2.RollbackResponse]  # type: ignore[assignment]
+    """Activates what served before."""
+    Load: _aio.UnaryUnaryMultiCallable[_agent_pb2.LoadRequest, _agent_pb2.LoadResponse]  # type: ignore[assignment]
+    """Loads a model that was pulled, or lets its memory go. What was pulled stays on the disk."""
+    Unload: _aio.UnaryUnaryMultiCallable[_agent_pb2.UnloadRequest, _agent_pb2.UnloadResponse]  # type: ignore[assignment]
     GetStatus: _aio.UnaryUnaryMultiCallable[_agent_pb2.GetStatusRequest, _agent_pb2.GetStatusResponse]  # type: ignore[assignment]
 
 class AgentServicer(metaclass=_abc_1.ABCMeta):
+    @_abc_1.abstractmethod
+    def PlanActivation(
+        self,
+        request: _agent_pb2.ActivateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.PlanActivationResponse, _abc.Awaitable[_agent_pb2.PlanActivationResponse]]:
+        """What Activate would do, so that a command can say so before it does it."""
+
     @_abc_1.abstractmethod
     def Activate(
         self,
@@ -50,6 +72,29 @@ class AgentServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_agent_pb2.ActivateResponse, _abc.Awaitable[_agent_pb2.ActivateResponse]]:
         """Loads artifacts that lie complete in the node's cache, proves them, then swaps."""
+
+    @_abc_1.abstractmethod
+    def Rollback(
+        self,
+        request: _agent_pb2.RollbackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.RollbackResponse, _abc.Awaitable[_agent_pb2.RollbackResponse]]:
+        """Activates what served before."""
+
+    @_abc_1.abstractmethod
+    def Load(
+        self,
+        request: _agent_pb2.LoadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.LoadResponse, _abc.Awaitable[_agent_pb2.LoadResponse]]:
+        """Loads a model that was pulled, or lets its memory go. What was pulled stays on the disk."""
+
+    @_abc_1.abstractmethod
+    def Unload(
+        self,
+        request: _agent_pb2.UnloadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.UnloadResponse, _abc.Awaitable[_agent_pb2.UnloadResponse]]: ...
 
     @_abc_1.abstractmethod
     def GetStatus(

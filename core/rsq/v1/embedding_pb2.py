@@ -25,43 +25,51 @@ _sym_db = _symbol_database.Default()
 from rsq.v1 import registry_pb2 as rsq_dot_v1_dot_registry__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16rsq/v1/embedding.proto\x12\x06rsq.v1\x1a\x15rsq/v1/registry.proto\"i\n\x07Vectors\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x1f\n\x05\x64type\x18\x02 \x01(\x0e\x32\x10.rsq.v1.DataType\x12\r\n\x05\x63ount\x18\x03 \x01(\r\x12\x11\n\tdimension\x18\x04 \x01(\r\x12\r\n\x05scale\x18\x05 \x01(\x02\"G\n\x06Timing\x12\x10\n\x08queue_ms\x18\x01 \x01(\x01\x12\x15\n\rpreprocess_ms\x18\x02 \x01(\x01\x12\x14\n\x0cinference_ms\x18\x03 \x01(\x01\"B\n\x10\x45mbedTextRequest\x12\r\n\x05texts\x18\x01 \x03(\t\x12\x1f\n\x05\x64type\x18\x02 \x01(\x0e\x32\x10.rsq.v1.DataType\"|\n\x11\x45mbedTextResponse\x12 \n\x07vectors\x18\x01 \x01(\x0b\x32\x0f.rsq.v1.Vectors\x12\x10\n\x08space_id\x18\x02 \x01(\t\x12\x13\n\x0b\x61rtifact_id\x18\x03 \x01(\t\x12\x1e\n\x06timing\x18\x04 \x01(\x0b\x32\x0e.rsq.v1.Timing\"\x18\n\x08RawImage\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"F\n\x05Image\x12\x11\n\x07\x65ncoded\x18\x01 \x01(\x0cH\x00\x12\x1f\n\x03raw\x18\x02 \x01(\x0b\x32\x10.rsq.v1.RawImageH\x00\x42\t\n\x07\x63ontent\"S\n\x11\x45mbedImageRequest\x12\x1d\n\x06images\x18\x01 \x03(\x0b\x32\r.rsq.v1.Image\x12\x1f\n\x05\x64type\x18\x02 \x01(\x0e\x32\x10.rsq.v1.DataType\"}\n\x12\x45mbedImageResponse\x12 \n\x07vectors\x18\x01 \x01(\x0b\x32\x0f.rsq.v1.Vectors\x12\x10\n\x08space_id\x18\x02 \x01(\t\x12\x13\n\x0b\x61rtifact_id\x18\x03 \x01(\t\x12\x1e\n\x06timing\x18\x04 \x01(\x0b\x32\x0e.rsq.v1.Timing\"L\n\x12\x45mbedStreamRequest\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x1e\n\x05image\x18\x02 \x01(\x0b\x32\r.rsq.v1.ImageH\x00\x42\x06\n\x04item\"\x9c\x01\n\x13\x45mbedStreamResponse\x12\r\n\x05index\x18\x01 \x01(\x04\x12!\n\x06vector\x18\x02 \x01(\x0b\x32\x0f.rsq.v1.VectorsH\x00\x12\"\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x11.rsq.v1.ItemErrorH\x00\x12\x10\n\x08space_id\x18\x04 \x01(\t\x12\x13\n\x0b\x61rtifact_id\x18\x05 \x01(\tB\x08\n\x06result\"*\n\tItemError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x15\n\x13GetModelInfoRequest\"\xa1\x01\n\x14GetModelInfoResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x10\n\x08space_id\x18\x03 \x01(\t\x12\x11\n\tdimension\x18\x04 \x01(\r\x12#\n\x06towers\x18\x05 \x03(\x0b\x32\x13.rsq.v1.ServedTower\x12\x0f\n\x07node_id\x18\x06 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x07 \x01(\t\"\xee\x01\n\x0bServedTower\x12\x1c\n\x05tower\x18\x01 \x01(\x0e\x32\r.rsq.v1.Tower\x12\x13\n\x0b\x61rtifact_id\x18\x02 \x01(\t\x12\x0f\n\x07variant\x18\x03 \x01(\t\x12\x10\n\x08provider\x18\x04 \x01(\t\x12\x0f\n\x07workers\x18\x05 \x01(\r\x12\x0f\n\x07threads\x18\x06 \x01(\r\x12\x17\n\x0f\x62\x61tch_invariant\x18\x07 \x01(\x08\x12\x11\n\tmax_batch\x18\x08 \x01(\r\x12\x1c\n\x14probe_own_cosine_min\x18\t \x01(\x01\x12\x1d\n\x15probe_fp32_cosine_min\x18\n \x01(\x01*g\n\x08\x44\x61taType\x12\x19\n\x15\x44\x41TA_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT32\x10\x01\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT16\x10\x02\x12\x12\n\x0e\x44\x41TA_TYPE_INT8\x10\x03\x32\xa9\x02\n\tEmbedding\x12@\n\tEmbedText\x12\x18.rsq.v1.EmbedTextRequest\x1a\x19.rsq.v1.EmbedTextResponse\x12\x43\n\nEmbedImage\x12\x19.rsq.v1.EmbedImageRequest\x1a\x1a.rsq.v1.EmbedImageResponse\x12J\n\x0b\x45mbedStream\x12\x1a.rsq.v1.EmbedStreamRequest\x1a\x1b.rsq.v1.EmbedStreamResponse(\x01\x30\x01\x12I\n\x0cGetModelInfo\x12\x1b.rsq.v1.GetModelInfoRequest\x1a\x1c.rsq.v1.GetModelInfoResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16rsq/v1/embedding.proto\x12\x06rsq.v1\x1a\x15rsq/v1/registry.proto\"i\n\x07Vectors\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x1f\n\x05\x64type\x18\x02 \x01(\x0e\x32\x10.rsq.v1.DataType\x12\r\n\x05\x63ount\x18\x03 \x01(\r\x12\x11\n\tdimension\x18\x04 \x01(\r\x12\r\n\x05scale\x18\x05 \x01(\x02\"G\n\x06Timing\x12\x10\n\x08queue_ms\x18\x01 \x01(\x01\x12\x15\n\rpreprocess_ms\x18\x02 \x01(\x01\x12\x14\n\x0cinference_ms\x18\x03 \x01(\x01\"Q\n\x10\x45mbedTextRequest\x12\r\n\x05texts\x18\x01 \x03(\t\x12\x1f\n\x05\x64type\x18\x02 \x01(\x0e\x32\x10.rsq.v1.DataType\x12\r\n\x05model\x18\x03 \x01(\t\"\xb0\x01\n\x11\x45mbedTextResponse\x12 \n\x07vectors\x18\x01 \x01(\x0b\x32\x0f.rsq.v1.Vectors\x12\x10\n\x08space_id\x18\x02 \x01(\t\x12\x13\n\x0b\x61rtifact_id\x18\x03 \x01(\t\x12\x1e\n\x06timing\x18\x04 \x01(\x0b\x32\x0e.rsq.v1.Timing\x12\r\n\x05model\x18\x05 \x01(\t\x12\x0f\n\x07version\x18\x06 \x01(\r\x12\x12\n\nrequest_id\x18\x07 \x01(\t\"\x18\n\x08RawImage\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"F\n\x05Image\x12\x11\n\x07\x65ncoded\x18\x01 \x01(\x0cH\x00\x12\x1f\n\x03raw\x18\x02 \x01(\x0b\x32\x10.rsq.v1.RawImageH\x00\x42\t\n\x07\x63ontent\"b\n\x11\x45mbedImageRequest\x12\x1d\n\x06images\x18\x01 \x03(\x0b\x32\r.rsq.v1.Image\x12\x1f\n\x05\x64type\x18\x02 \x01(\x0e\x32\x10.rsq.v1.DataType\x12\r\n\x05model\x18\x03 \x01(\t\"\xb1\x01\n\x12\x45mbedImageResponse\x12 \n\x07vectors\x18\x01 \x01(\x0b\x32\x0f.rsq.v1.Vectors\x12\x10\n\x08space_id\x18\x02 \x01(\t\x12\x13\n\x0b\x61rtifact_id\x18\x03 \x01(\t\x12\x1e\n\x06timing\x18\x04 \x01(\x0b\x32\x0e.rsq.v1.Timing\x12\r\n\x05model\x18\x05 \x01(\t\x12\x0f\n\x07version\x18\x06 \x01(\r\x12\x12\n\nrequest_id\x18\x07 \x01(\t\"[\n\x12\x45mbedStreamRequest\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x1e\n\x05image\x18\x02 \x01(\x0b\x32\r.rsq.v1.ImageH\x00\x12\r\n\x05model\x18\x03 \x01(\tB\x06\n\x04item\"\x9c\x01\n\x13\x45mbedStreamResponse\x12\r\n\x05index\x18\x01 \x01(\x04\x12!\n\x06vector\x18\x02 \x01(\x0b\x32\x0f.rsq.v1.VectorsH\x00\x12\"\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x11.rsq.v1.ItemErrorH\x00\x12\x10\n\x08space_id\x18\x04 \x01(\t\x12\x13\n\x0b\x61rtifact_id\x18\x05 \x01(\tB\x08\n\x06result\"*\n\tItemError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"n\n\x0f\x43lassifyRequest\x12\x1d\n\x06images\x18\x01 \x03(\x0b\x32\r.rsq.v1.Image\x12\x0e\n\x06labels\x18\x02 \x03(\t\x12\x10\n\x08template\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x0b\n\x03top\x18\x05 \x01(\r\"\xd7\x01\n\x10\x43lassifyResponse\x12\'\n\x07results\x18\x01 \x03(\x0b\x32\x16.rsq.v1.Classification\x12\x10\n\x08space_id\x18\x02 \x01(\t\x12\x1a\n\x12vision_artifact_id\x18\x03 \x01(\t\x12\x18\n\x10text_artifact_id\x18\x04 \x01(\t\x12\x1e\n\x06timing\x18\x05 \x01(\x0b\x32\x0e.rsq.v1.Timing\x12\r\n\x05model\x18\x06 \x01(\t\x12\x0f\n\x07version\x18\x07 \x01(\r\x12\x12\n\nrequest_id\x18\x08 \x01(\t\"4\n\x0e\x43lassification\x12\"\n\x06labels\x18\x01 \x03(\x0b\x32\x12.rsq.v1.LabelScore\"@\n\nLabelScore\x12\r\n\x05label\x18\x01 \x01(\t\x12\x0e\n\x06\x63osine\x18\x02 \x01(\x02\x12\x13\n\x0bprobability\x18\x03 \x01(\x02\"$\n\x13GetModelInfoRequest\x12\r\n\x05model\x18\x01 \x01(\t\"\xa1\x01\n\x14GetModelInfoResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x10\n\x08space_id\x18\x03 \x01(\t\x12\x11\n\tdimension\x18\x04 \x01(\r\x12#\n\x06towers\x18\x05 \x03(\x0b\x32\x13.rsq.v1.ServedTower\x12\x0f\n\x07node_id\x18\x06 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x07 \x01(\t\"\xee\x01\n\x0bServedTower\x12\x1c\n\x05tower\x18\x01 \x01(\x0e\x32\r.rsq.v1.Tower\x12\x13\n\x0b\x61rtifact_id\x18\x02 \x01(\t\x12\x0f\n\x07variant\x18\x03 \x01(\t\x12\x10\n\x08provider\x18\x04 \x01(\t\x12\x0f\n\x07workers\x18\x05 \x01(\r\x12\x0f\n\x07threads\x18\x06 \x01(\r\x12\x17\n\x0f\x62\x61tch_invariant\x18\x07 \x01(\x08\x12\x11\n\tmax_batch\x18\x08 \x01(\r\x12\x1c\n\x14probe_own_cosine_min\x18\t \x01(\x01\x12\x1d\n\x15probe_fp32_cosine_min\x18\n \x01(\x01*g\n\x08\x44\x61taType\x12\x19\n\x15\x44\x41TA_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT32\x10\x01\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT16\x10\x02\x12\x12\n\x0e\x44\x41TA_TYPE_INT8\x10\x03\x32\xe8\x02\n\tEmbedding\x12@\n\tEmbedText\x12\x18.rsq.v1.EmbedTextRequest\x1a\x19.rsq.v1.EmbedTextResponse\x12\x43\n\nEmbedImage\x12\x19.rsq.v1.EmbedImageRequest\x1a\x1a.rsq.v1.EmbedImageResponse\x12J\n\x0b\x45mbedStream\x12\x1a.rsq.v1.EmbedStreamRequest\x1a\x1b.rsq.v1.EmbedStreamResponse(\x01\x30\x01\x12=\n\x08\x43lassify\x12\x17.rsq.v1.ClassifyRequest\x1a\x18.rsq.v1.ClassifyResponse\x12I\n\x0cGetModelInfo\x12\x1b.rsq.v1.GetModelInfoRequest\x1a\x1c.rsq.v1.GetModelInfoResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rsq.v1.embedding_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DATATYPE']._serialized_start=1450
-  _globals['_DATATYPE']._serialized_end=1553
+  _globals['_DATATYPE']._serialized_start=2066
+  _globals['_DATATYPE']._serialized_end=2169
   _globals['_VECTORS']._serialized_start=57
   _globals['_VECTORS']._serialized_end=162
   _globals['_TIMING']._serialized_start=164
   _globals['_TIMING']._serialized_end=235
   _globals['_EMBEDTEXTREQUEST']._serialized_start=237
-  _globals['_EMBEDTEXTREQUEST']._serialized_end=303
-  _globals['_EMBEDTEXTRESPONSE']._serialized_start=305
-  _globals['_EMBEDTEXTRESPONSE']._serialized_end=429
-  _globals['_RAWIMAGE']._serialized_start=431
-  _globals['_RAWIMAGE']._serialized_end=455
-  _globals['_IMAGE']._serialized_start=457
-  _globals['_IMAGE']._serialized_end=527
-  _globals['_EMBEDIMAGEREQUEST']._serialized_start=529
-  _globals['_EMBEDIMAGEREQUEST']._serialized_end=612
-  _globals['_EMBEDIMAGERESPONSE']._serialized_start=614
-  _globals['_EMBEDIMAGERESPONSE']._serialized_end=739
-  _globals['_EMBEDSTREAMREQUEST']._serialized_start=741
-  _globals['_EMBEDSTREAMREQUEST']._serialized_end=817
-  _globals['_EMBEDSTREAMRESPONSE']._serialized_start=820
-  _globals['_EMBEDSTREAMRESPONSE']._serialized_end=976
-  _globals['_ITEMERROR']._serialized_start=978
-  _globals['_ITEMERROR']._serialized_end=1020
-  _globals['_GETMODELINFOREQUEST']._serialized_start=1022
-  _globals['_GETMODELINFOREQUEST']._serialized_end=1043
-  _globals['_GETMODELINFORESPONSE']._serialized_start=1046
-  _globals['_GETMODELINFORESPONSE']._serialized_end=1207
-  _globals['_SERVEDTOWER']._serialized_start=1210
-  _globals['_SERVEDTOWER']._serialized_end=1448
-  _globals['_EMBEDDING']._serialized_start=1556
-  _globals['_EMBEDDING']._serialized_end=1853
+  _globals['_EMBEDTEXTREQUEST']._serialized_end=318
+  _globals['_EMBEDTEXTRESPONSE']._serialized_start=321
+  _globals['_EMBEDTEXTRESPONSE']._serialized_end=497
+  _globals['_RAWIMAGE']._serialized_start=499
+  _globals['_RAWIMAGE']._serialized_end=523
+  _globals['_IMAGE']._serialized_start=525
+  _globals['_IMAGE']._serialized_end=595
+  _globals['_EMBEDIMAGEREQUEST']._serialized_start=597
+  _globals['_EMBEDIMAGEREQUEST']._serialized_end=695
+  _globals['_EMBEDIMAGERESPONSE']._serialized_start=698
+  _globals['_EMBEDIMAGERESPONSE']._serialized_end=875
+  _globals['_EMBEDSTREAMREQUEST']._serialized_start=877
+  _globals['_EMBEDSTREAMREQUEST']._serialized_end=968
+  _globals['_EMBEDSTREAMRESPONSE']._serialized_start=971
+  _globals['_EMBEDSTREAMRESPONSE']._serialized_end=1127
+  _globals['_ITEMERROR']._serialized_start=1129
+  _globals['_ITEMERROR']._serialized_end=1171
+  _globals['_CLASSIFYREQUEST']._serialized_start=1173
+  _globals['_CLASSIFYREQUEST']._serialized_end=1283
+  _globals['_CLASSIFYRESPONSE']._serialized_start=1286
+  _globals['_CLASSIFYRESPONSE']._serialized_end=1501
+  _globals['_CLASSIFICATION']._serialized_start=1503
+  _globals['_CLASSIFICATION']._serialized_end=1555
+  _globals['_LABELSCORE']._serialized_start=1557
+  _globals['_LABELSCORE']._serialized_end=1621
+  _globals['_GETMODELINFOREQUEST']._serialized_start=1623
+  _globals['_GETMODELINFOREQUEST']._serialized_end=1659
+  _globals['_GETMODELINFORESPONSE']._serialized_start=1662
+  _globals['_GETMODELINFORESPONSE']._serialized_end=1823
+  _globals['_SERVEDTOWER']._serialized_start=1826
+  _globals['_SERVEDTOWER']._serialized_end=2064
+  _globals['_EMBEDDING']._serialized_start=2172
+  _globals['_EMBEDDING']._serialized_end=2532
 # @@protoc_insertion_point(module_scope)

@@ -44,24 +44,32 @@ class Timing(_message.Message):
     def __init__(self, queue_ms: _Optional[float] = ..., preprocess_ms: _Optional[float] = ..., inference_ms: _Optional[float] = ...) -> None: ...
 
 class EmbedTextRequest(_message.Message):
-    __slots__ = ("texts", "dtype")
+    __slots__ = ("texts", "dtype", "model")
     TEXTS_FIELD_NUMBER: _ClassVar[int]
     DTYPE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
     texts: _containers.RepeatedScalarFieldContainer[str]
     dtype: DataType
-    def __init__(self, texts: _Optional[_Iterable[str]] = ..., dtype: _Optional[_Union[DataType, str]] = ...) -> None: ...
+    model: str
+    def __init__(self, texts: _Optional[_Iterable[str]] = ..., dtype: _Optional[_Union[DataType, str]] = ..., model: _Optional[str] = ...) -> None: ...
 
 class EmbedTextResponse(_message.Message):
-    __slots__ = ("vectors", "space_id", "artifact_id", "timing")
+    __slots__ = ("vectors", "space_id", "artifact_id", "timing", "model", "version", "request_id")
     VECTORS_FIELD_NUMBER: _ClassVar[int]
     SPACE_ID_FIELD_NUMBER: _ClassVar[int]
     ARTIFACT_ID_FIELD_NUMBER: _ClassVar[int]
     TIMING_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     vectors: Vectors
     space_id: str
     artifact_id: str
     timing: Timing
-    def __init__(self, vectors: _Optional[_Union[Vectors, _Mapping]] = ..., space_id: _Optional[str] = ..., artifact_id: _Optional[str] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ...) -> None: ...
+    model: str
+    version: int
+    request_id: str
+    def __init__(self, vectors: _Optional[_Union[Vectors, _Mapping]] = ..., space_id: _Optional[str] = ..., artifact_id: _Optional[str] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ..., model: _Optional[str] = ..., version: _Optional[int] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class RawImage(_message.Message):
     __slots__ = ("data",)
@@ -78,32 +86,42 @@ class Image(_message.Message):
     def __init__(self, encoded: _Optional[bytes] = ..., raw: _Optional[_Union[RawImage, _Mapping]] = ...) -> None: ...
 
 class EmbedImageRequest(_message.Message):
-    __slots__ = ("images", "dtype")
+    __slots__ = ("images", "dtype", "model")
     IMAGES_FIELD_NUMBER: _ClassVar[int]
     DTYPE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
     images: _containers.RepeatedCompositeFieldContainer[Image]
     dtype: DataType
-    def __init__(self, images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., dtype: _Optional[_Union[DataType, str]] = ...) -> None: ...
+    model: str
+    def __init__(self, images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., dtype: _Optional[_Union[DataType, str]] = ..., model: _Optional[str] = ...) -> None: ...
 
 class EmbedImageResponse(_message.Message):
-    __slots__ = ("vectors", "space_id", "artifact_id", "timing")
+    __slots__ = ("vectors", "space_id", "artifact_id", "timing", "model", "version", "request_id")
     VECTORS_FIELD_NUMBER: _ClassVar[int]
     SPACE_ID_FIELD_NUMBER: _ClassVar[int]
     ARTIFACT_ID_FIELD_NUMBER: _ClassVar[int]
     TIMING_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     vectors: Vectors
     space_id: str
     artifact_id: str
     timing: Timing
-    def __init__(self, vectors: _Optional[_Union[Vectors, _Mapping]] = ..., space_id: _Optional[str] = ..., artifact_id: _Optional[str] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ...) -> None: ...
+    model: str
+    version: int
+    request_id: str
+    def __init__(self, vectors: _Optional[_Union[Vectors, _Mapping]] = ..., space_id: _Optional[str] = ..., artifact_id: _Optional[str] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ..., model: _Optional[str] = ..., version: _Optional[int] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class EmbedStreamRequest(_message.Message):
-    __slots__ = ("text", "image")
+    __slots__ = ("text", "image", "model")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
     text: str
     image: Image
-    def __init__(self, text: _Optional[str] = ..., image: _Optional[_Union[Image, _Mapping]] = ...) -> None: ...
+    model: str
+    def __init__(self, text: _Optional[str] = ..., image: _Optional[_Union[Image, _Mapping]] = ..., model: _Optional[str] = ...) -> None: ...
 
 class EmbedStreamResponse(_message.Message):
     __slots__ = ("index", "vector", "error", "space_id", "artifact_id")
@@ -127,9 +145,61 @@ class ItemError(_message.Message):
     message: str
     def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
+class ClassifyRequest(_message.Message):
+    __slots__ = ("images", "labels", "template", "model", "top")
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    TEMPLATE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    TOP_FIELD_NUMBER: _ClassVar[int]
+    images: _containers.RepeatedCompositeFieldContainer[Image]
+    labels: _containers.RepeatedScalarFieldContainer[str]
+    template: str
+    model: str
+    top: int
+    def __init__(self, images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., labels: _Optional[_Iterable[str]] = ..., template: _Optional[str] = ..., model: _Optional[str] = ..., top: _Optional[int] = ...) -> None: ...
+
+class ClassifyResponse(_message.Message):
+    __slots__ = ("results", "space_id", "vision_artifact_id", "text_artifact_id", "timing", "model", "version", "request_id")
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    SPACE_ID_FIELD_NUMBER: _ClassVar[int]
+    VISION_ARTIFACT_ID_FIELD_NUMBER: _ClassVar[int]
+    TEXT_ARTIFACT_ID_FIELD_NUMBER: _ClassVar[int]
+    TIMING_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[Classification]
+    space_id: str
+    vision_artifact_id: str
+    text_artifact_id: str
+    timing: Timing
+    model: str
+    version: int
+    request_id: str
+    def __init__(self, results: _Optional[_Iterable[_Union[Classification, _Mapping]]] = ..., space_id: _Optional[str] = ..., vision_artifact_id: _Optional[str] = ..., text_artifact_id: _Optional[str] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ..., model: _Optional[str] = ..., version: _Optional[int] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class Classification(_message.Message):
+    __slots__ = ("labels",)
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    labels: _containers.RepeatedCompositeFieldContainer[LabelScore]
+    def __init__(self, labels: _Optional[_Iterable[_Union[LabelScore, _Mapping]]] = ...) -> None: ...
+
+class LabelScore(_message.Message):
+    __slots__ = ("label", "cosine", "probability")
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    COSINE_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    label: str
+    cosine: float
+    probability: float
+    def __init__(self, label: _Optional[str] = ..., cosine: _Optional[float] = ..., probability: _Optional[float] = ...) -> None: ...
+
 class GetModelInfoRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("model",)
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    def __init__(self, model: _Optional[str] = ...) -> None: ...
 
 class GetModelInfoResponse(_message.Message):
     __slots__ = ("model", "version", "space_id", "dimension", "towers", "node_id", "device")

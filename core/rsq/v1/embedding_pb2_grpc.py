@@ -49,6 +49,11 @@ class EmbeddingStub(object):
                 request_serializer=rsq_dot_v1_dot_embedding__pb2.EmbedStreamRequest.SerializeToString,
                 response_deserializer=rsq_dot_v1_dot_embedding__pb2.EmbedStreamResponse.FromString,
                 _registered_method=True)
+        self.Classify = channel.unary_unary(
+                '/rsq.v1.Embedding/Classify',
+                request_serializer=rsq_dot_v1_dot_embedding__pb2.ClassifyRequest.SerializeToString,
+                response_deserializer=rsq_dot_v1_dot_embedding__pb2.ClassifyResponse.FromString,
+                _registered_method=True)
         self.GetModelInfo = channel.unary_unary(
                 '/rsq.v1.Embedding/GetModelInfo',
                 request_serializer=rsq_dot_v1_dot_embedding__pb2.GetModelInfoRequest.SerializeToString,
@@ -79,6 +84,13 @@ class EmbeddingServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Classify(self, request, context):
+        """Zero-shot: how well each label describes each image.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetModelInfo(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -102,6 +114,11 @@ def add_EmbeddingServicer_to_server(servicer, server):
                     servicer.EmbedStream,
                     request_deserializer=rsq_dot_v1_dot_embedding__pb2.EmbedStreamRequest.FromString,
                     response_serializer=rsq_dot_v1_dot_embedding__pb2.EmbedStreamResponse.SerializeToString,
+            ),
+            'Classify': grpc.unary_unary_rpc_method_handler(
+                    servicer.Classify,
+                    request_deserializer=rsq_dot_v1_dot_embedding__pb2.ClassifyRequest.FromString,
+                    response_serializer=rsq_dot_v1_dot_embedding__pb2.ClassifyResponse.SerializeToString,
             ),
             'GetModelInfo': grpc.unary_unary_rpc_method_handler(
                     servicer.GetModelInfo,
@@ -190,6 +207,33 @@ class Embedding(object):
             '/rsq.v1.Embedding/EmbedStream',
             rsq_dot_v1_dot_embedding__pb2.EmbedStreamRequest.SerializeToString,
             rsq_dot_v1_dot_embedding__pb2.EmbedStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Classify(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rsq.v1.Embedding/Classify',
+            rsq_dot_v1_dot_embedding__pb2.ClassifyRequest.SerializeToString,
+            rsq_dot_v1_dot_embedding__pb2.ClassifyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -36,6 +36,8 @@ class EmbeddingStub:
     EmbedImage: _grpc.UnaryUnaryMultiCallable[_embedding_pb2.EmbedImageRequest, _embedding_pb2.EmbedImageResponse]
     EmbedStream: _grpc.StreamStreamMultiCallable[_embedding_pb2.EmbedStreamRequest, _embedding_pb2.EmbedStreamResponse]
     """Bulk embedding: one result an item, in order; an item's error does not end the stream."""
+    Classify: _grpc.UnaryUnaryMultiCallable[_embedding_pb2.ClassifyRequest, _embedding_pb2.ClassifyResponse]
+    """Zero-shot: how well each label describes each image."""
     GetModelInfo: _grpc.UnaryUnaryMultiCallable[_embedding_pb2.GetModelInfoRequest, _embedding_pb2.GetModelInfoResponse]
 
 @_typing.type_check_only
@@ -46,6 +48,8 @@ class EmbeddingAsyncStub(EmbeddingStub):
     EmbedImage: _aio.UnaryUnaryMultiCallable[_embedding_pb2.EmbedImageRequest, _embedding_pb2.EmbedImageResponse]  # type: ignore[assignment]
     EmbedStream: _aio.StreamStreamMultiCallable[_embedding_pb2.EmbedStreamRequest, _embedding_pb2.EmbedStreamResponse]  # type: ignore[assignment]
     """Bulk embedding: one result an item, in order; an item's error does not end the stream."""
+    Classify: _aio.UnaryUnaryMultiCallable[_embedding_pb2.ClassifyRequest, _embedding_pb2.ClassifyResponse]  # type: ignore[assignment]
+    """Zero-shot: how well each label describes each image."""
     GetModelInfo: _aio.UnaryUnaryMultiCallable[_embedding_pb2.GetModelInfoRequest, _embedding_pb2.GetModelInfoResponse]  # type: ignore[assignment]
 
 class EmbeddingServicer(metaclass=_abc_1.ABCMeta):
@@ -71,6 +75,14 @@ class EmbeddingServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_embedding_pb2.EmbedStreamResponse], _abc.AsyncIterator[_embedding_pb2.EmbedStreamResponse]]:
         """Bulk embedding: one result an item, in order; an item's error does not end the stream."""
+
+    @_abc_1.abstractmethod
+    def Classify(
+        self,
+        request: _embedding_pb2.ClassifyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_embedding_pb2.ClassifyResponse, _abc.Awaitable[_embedding_pb2.ClassifyResponse]]:
+        """Zero-shot: how well each label describes each image."""
 
     @_abc_1.abstractmethod
     def GetModelInfo(

@@ -1,9 +1,11 @@
-"""What an agent serves, on the wire."""
+"""What an agent serves and how it classifies, on the wire."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rsq.classification import LabelScore
 from rsq.manifest import Tower
 from rsq.v1 import embedding_pb2 as pb
 from rsq.wire.registry import tower_from_pb, tower_to_pb
@@ -86,3 +88,16 @@ def model_info_from_pb(message: pb.GetModelInfoResponse) -> ModelInfo:
         node_id=message.node_id,
         device=message.device,
     )
+
+
+def label_scores_to_pb(scores: Sequence[LabelScore]) -> pb.Classification:
+    return pb.Classification(
+        labels=[
+            pb.LabelScore(label=row.label, cosine=row.cosine, probability=row.probability)
+            for row in scores
+        ]
+    )
+
+
+def label_scores_from_pb(message: pb.Classification) -> list[LabelScore]:
+    return [LabelScore(row.label, row.cosine, row.probability) for row in message.labels]

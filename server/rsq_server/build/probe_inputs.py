@@ -29,8 +29,9 @@ PROBE_TEXTS: tuple[str, ...] = (
 
 
 def probe_images() -> tuple[bytes, ...]:
-    """Eight encoded images of odd sizes: JPEG in RGB, grey and CMYK, PNG in RGB, RGBA, palette and
-    sixteen-bit grey, and WebP."""
+    """Eight encoded images, most of odd sizes: JPEG in RGB, grey and CMYK, PNG in RGB, RGBA,
+    palette and sixteen-bit grey, and WebP. The PNG in RGB is noise: the others are too smooth
+    to tell one resampling filter from another."""
     scenes = [_pattern(index, width, height) for index, (width, height) in enumerate(_SIZES)]
     colour = [Image.fromarray(pixels) for pixels in scenes]
     deep = scenes[7].astype(np.uint16).sum(axis=-1, dtype=np.uint16) * 24 + 1500
@@ -38,7 +39,7 @@ def probe_images() -> tuple[bytes, ...]:
     transparent.putalpha(Image.fromarray(_ramp(*_SIZES[3])))
     return (
         _encode(colour[0], "JPEG", quality=_JPEG_QUALITY),
-        _encode(colour[1], "PNG"),
+        _encode(Image.fromarray(_noise()), "PNG"),
         _encode(colour[2], "WEBP", lossless=True),
         _encode(transparent, "PNG"),
         _encode(colour[4].quantize(32), "PNG"),
@@ -87,6 +88,11 @@ def _pattern(index: int, width: int, height: int) -> NDArray[np.uint8]:
     pixels[cover] = thing
     pixels[disc] = thing[::-1]
     return np.asarray(np.clip(pixels, 0, 255), np.uint8)
+
+
+def _noise() -> NDArray[np.uint8]:
+    """uint8 [29, 33, 3]: so small that every model enlarges it, and the filter makes its pixels."""
+    return np.random.default_rng([_SEED, 8]).integers(0, 256, (29, 33, 3), np.uint8)
 
 
 def _ramp(width: int, height: int) -> NDArray[np.uint8]:

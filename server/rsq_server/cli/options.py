@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from rsq.watchdog import Watchdog
 from rsq_server.config import DEFAULT_LISTEN, ServerConfig
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -72,3 +74,8 @@ def _home_folder() -> Path:
     from platformdirs import user_data_path
 
     return user_data_path("rsq") / "server"
+
+
+def open_watchdog(answers: Callable[[], bool]) -> Watchdog:
+    """Tells systemd of this process, where systemd started it."""
+    return Watchdog(os.environ, answers=answers)

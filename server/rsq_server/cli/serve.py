@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from rsq_server.cli.options import build_config
+from rsq.logs import LogFormat, LogLevel
+from rsq_server.cli.options import build_config, open_watchdog
 from rsq_server.config import DEFAULT_LISTEN
 
 EPILOG = """Examples:
@@ -27,17 +28,31 @@ def serve(
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Allow a bind beyond loopback without TLS.")
     ] = False,
+    log_format: Annotated[
+        LogFormat, typer.Option("--log-format", help="Form of the log lines on stderr.")
+    ] = LogFormat.TEXT,
+    log_level: Annotated[
+        LogLevel, typer.Option("--log-level", help="debug has a line for every call.")
+    ] = LogLevel.INFO,
 ) -> None:
     """Serve the registry to agents until SIGTERM or Ctrl-C. Publishing meanwhile is fine."""
     import logging
 
-    from rsq_server.app import open_stores, run_server
+    from rsq.logs import configure_logs
+    from rsq.rpc.health import is_serving
+    from rsq_server.app import REGISTRY_SERVICE, open_stores, run_server
 
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    configure_logs(log_format, log_level)
+    log = logging.getLogger("rsq.server")
     config = build_config(listen=listen, insecure=insecure)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     with open_stores(config) as stores, run_server(stores, config) as server:
-        print(f"Serving the registry on {server.address} (data in {config.home})", flush=True)
-        stop.wait()
+        serving = f"Serving the registry on {server.address} (data in {config.home})"
+        print(serving, flush=True)
+        log.info("listening on %s", server.address)
+        with open_watchdog(lambda: is_serving(server.address, REGISTRY_SERVICE)) as watchdog:
+            watchdog.ready(serving)
+            stop.wait()
+        log.info("stopping")

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from tiny_artifacts import profile
 
 from rsq.prediction import predict_peak
@@ -38,11 +41,46 @@ def test_noise_never_predicts_less_for_a_larger_batch() -> None:
     assert _peak(row, 32) >= 100 * MB
 
 
-def test_the_spread_of_reports_widens_the_margin_and_the_median_ignores_a_liar() -> None:
-    row = _measured({8: [100 * MB, 101 * MB, 5 * MB]})
+def _reported(peaks: dict[str, int]) -> ArtifactRow:
+    """Peaks at batch 8 by source."""
+    profiles = tuple(
+        replace(profile("x", peak_bytes=peak), source=source) for source, peak in peaks.items()
+    )
+    return ArtifactRow("x", "text", "fp32", 10 * MB, (CPU_PROVIDER,), True, None, profiles)
+
+
+def test_the_spread_of_nodes_widens_the_margin() -> None:
+    close = {"publisher": 100 * MB, "node:a": 100 * MB, "node:b": 101 * MB, "node:c": 100 * MB}
+    wide = {"publisher": 100 * MB, "node:a": 110 * MB, "node:b": 90 * MB, "node:c": 112 * MB}
+    margins = [
+        predict_peak(
+            _reported(peaks), device_class="cpu", provider=CPU_PROVIDER, batch=8
+        ).margin_bytes
+        for peaks in (close, wide)
+    ]
+    assert margins[0] == 3 * MB
+    assert margins[1] > 10 * MB
+
+
+@pytest.mark.parametrize("lie", [1, 5 * MB, 10**15])
+def test_one_liar_changes_nothing(lie: int) -> None:
+    honest = {"publisher": 100 * MB, "node:a": 101 * MB, "node:b": 99 * MB}
+    row = _reported({**honest, "node:liar": lie})
     prediction = predict_peak(row, device_class="cpu", provider=CPU_PROVIDER, batch=8)
-    assert prediction.peak_bytes - prediction.margin_bytes == 100 * MB
-    assert prediction.margin_bytes == 96 * MB
+    assert prediction.peak_bytes - prediction.margin_bytes == pytest.approx(100 * MB, rel=0.01)
+    assert prediction.margin_bytes <= 0.25 * 100 * MB
+
+
+def test_however_many_nodes_move_the_publishers_figure_by_a_factor_at_most() -> None:
+    row = _reported({"publisher": 100 * MB, **{f"node:{i}": 900 * MB for i in range(20)}})
+    assert _peak(row, 8) == 200 * MB
+
+
+def test_what_the_node_measured_itself_counts_before_the_others() -> None:
+    row = _reported({"publisher": 100 * MB, "node:me": 130 * MB})
+    own = predict_peak(row, device_class="cpu", provider=CPU_PROVIDER, batch=8, node_id="me")
+    assert own.peak_bytes - own.margin_bytes == 130 * MB
+    assert own.basis == "measured on this node"
 
 
 def test_without_a_measurement_on_this_device_the_estimate_is_marked_and_wide() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rsq.errors import BadInput
-from rsq.units import format_seconds, format_size, parse_size
+from rsq.units import format_seconds, format_size, parse_seconds, parse_size
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,16 @@ def test_a_shown_size_parses_back_within_its_three_digits(size_bytes: int) -> No
 
 def test_durations_read_naturally() -> None:
     assert [format_seconds(s) for s in (0.84, 42.3, 185)] == ["0.8 s", "42 s", "3 min 05 s"]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("60s", 60), ("5m", 300), ("1.5 H", 5400), ("90", 90), (" 1s ", 1)]
+)
+def test_parses_times_as_people_write_them(text: str, seconds: float) -> None:
+    assert parse_seconds(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0", "0s", "-1s", "s", "1d", "1e9", "5 minutes", "9" * 99])
+def test_refuses_what_is_not_a_time(text: str) -> None:
+    with pytest.raises(BadInput, match="not a time"):
+        parse_seconds(text)

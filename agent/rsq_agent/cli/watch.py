@@ -1,0 +1,46 @@
+"""`rsq-agent watch`."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import Annotated
+
+import typer
+
+from rsq_agent.cli.options import AgentAddress, Server, build_config
+from rsq_agent.config import DEFAULT_LISTEN, DEFAULT_SERVER
+
+EPILOG = """Examples:
+
+rsq-agent watch git-rsclip-base
+
+rsq-agent watch git-rsclip-base@staging --every 5m"""
+
+Every = Annotated[
+    str, typer.Option("--every", help="Time between two looks: 60s, 5m, 1h.", metavar="TIME")
+]
+
+
+def watch(
+    reference: Annotated[str, typer.Argument(metavar="NAME", help="NAME or NAME@alias.")],
+    every: Every = "60s",
+    server: Server = DEFAULT_SERVER,
+    agent: AgentAddress = DEFAULT_LISTEN,
+) -> None:
+    """Follow an alias: pull and activate what it names, as the active version was pulled."""
+    from rsq.logs import LogFormat, LogLevel, configure_logs
+    from rsq.units import parse_seconds
+    from rsq_agent.cache import Cache
+    from rsq_agent.state import load_state
+    from rsq_agent.watch import follow, parse_watched
+
+    watched = parse_watched(reference)
+    config = build_config(server=server, listen=agent, watch_seconds=parse_seconds(every))
+    cache = Cache(config.home)
+    load_state(cache).activation(watched.name)  # says what to run where nothing was pulled
+    configure_logs(LogFormat.TEXT, LogLevel.INFO)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    follow(watched, cache, config, agent=agent, stop=stop)
