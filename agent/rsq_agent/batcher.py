@@ -21,11 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsq.encoder import Encoder
-from rsq.errors import DeadlineExceeded, Exhausted, Interrupted
+from rsq.errors import RETRY_AFTER, DeadlineExceeded, Exhausted, Interrupted
 from rsq_agent.meter import TowerMeter
 from rsq_agent.pace import Pace
 
 POLL_SECONDS = 0.2  # how often a caller who waits for room looks whether it is still wanted
+MIN_RETRY_SECONDS = 0.05  # what a refused caller is told to wait at least
 # Share of the newest batch in the running mean of a row's time.
 _NEWEST = 0.1
 
@@ -191,7 +192,8 @@ class Batcher:
                     seconds = self.waiting * self._row_seconds
                     raise Exhausted(
                         f"{self.waiting} items wait for the {self.encoder.manifest.tower} tower, "
-                        f"about {seconds:.1f} s of work; try again in a moment."
+                        f"about {seconds:.1f} s of work; try again in a moment.",
+                        metadata={RETRY_AFTER: f"{max(seconds / 2, MIN_RETRY_SECONDS):.2f}"},
                     )
                 self._changed.wait(POLL_SECONDS)
                 if not call.is_wanted():

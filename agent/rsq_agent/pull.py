@@ -185,7 +185,7 @@ def check_budget(plan: PullPlan, profiles: list[Profile], request: Request) -> N
     peaks = {profile.artifact_id: 0 for profile in profiles}
     for profile in profiles:
         peaks[profile.artifact_id] = max(peaks[profile.artifact_id], profile.peak_bytes)
-    limits = [
+    limits: list[tuple[str, int, int]] = [
         (choice.tower, peaks.get(choice.id, 0), request.tower_budgets[choice.tower])
         for choice in plan.resolution.chosen
         if choice.tower in request.tower_budgets

@@ -9,18 +9,20 @@ with Client("127.0.0.1:7200") as client:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from numpy.typing import NDArray
 
 from rsq.classification import LabelScore
-from rsq.errors import BadInput, RsqError
+from rsq.errors import BadInput, Exhausted, RsqError
 from rsq.image_input import ITEMS_PER_CALL, ImageInput, group_images, read_image
 from rsq.retrieval import (
     DEFAULT_COLLECTION,
@@ -44,7 +46,8 @@ class Client:
     """Calls an agent at HOST:PORT. Methods may be called from several threads.
 
     Raises the rsq error that the agent names, Unreachable where nothing answers, and
-    DeadlineExceeded after `timeout_seconds`. `model` is the one that embeds and classifies, by
+    DeadlineExceeded after `timeout_seconds`. Embedding waits for an agent that is too busy, within
+    that time. `model` is the one that embeds and classifies, by
     default the agent's; collections are of the agent's default model.
     """
 
@@ -86,8 +89,8 @@ class Client:
             request = embedding_pb2.EmbedTextRequest(
                 texts=texts[start : start + ITEMS_PER_CALL], dtype=kind, model=self.model or ""
             )
-            with _shift_index(start), translate_errors(self.target):
-                replies.append(self._embedding.EmbedText(request, timeout=self._timeout).vectors)
+            with _shift_index(start):
+                replies.append(self._embed(self._embedding.EmbedText, request).vectors)
         return self._stack([vectors_from_pb(reply) for reply in replies])
 
     def embed_image(
@@ -102,8 +105,8 @@ class Client:
             request = embedding_pb2.EmbedImageRequest(
                 images=group, dtype=kind, model=self.model or ""
             )
-            with _shift_index(start), translate_errors(self.target):
-                replies.append(self._embedding.EmbedImage(request, timeout=self._timeout).vectors)
+            with _shift_index(start):
+                replies.append(self._embed(self._embedding.EmbedImage, request).vectors)
         return self._stack([vectors_from_pb(reply) for reply in replies])
 
     def classify(
@@ -126,8 +129,8 @@ class Client:
             request = embedding_pb2.ClassifyRequest(
                 images=group, labels=labels, template=template, top=top, model=self.model or ""
             )
-            with _shift_index(start), translate_errors(self.target):
-                reply = self._embedding.Classify(request, timeout=self._timeout)
+            with _shift_index(start):
+                reply = self._embed(self._embedding.Classify, request)
             results += [label_scores_from_pb(message) for message in reply.results]
         return results
 
@@ -187,6 +190,23 @@ class Client:
                 health_pb2.HealthCheckRequest(service="rsq.v1.Embedding"), timeout=self._timeout
             )
         return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
+
+    def _embed(self, call: Callable[..., Any], request: Any) -> Any:
+        """Calls again when the agent says that it is too busy and for how long, until the timeout.
+        Raises what the last call raised."""
+        deadline = time.monotonic() + self._timeout
+        while True:
+            try:
+                with translate_errors(self.target):
+                    return call(request, timeout=max(deadline - time.monotonic(), 0))
+            except Exhausted as e:
+                if e.retry_after_seconds is None:
+                    raise
+                # Callers that were refused together come back apart.
+                pause = e.retry_after_seconds * random.uniform(1, 1.5)  # noqa: S311
+                if time.monotonic() + pause > deadline:
+                    raise
+                time.sleep(pause)
 
     def _stack(self, parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:
         if not parts:

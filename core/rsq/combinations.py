@@ -13,6 +13,13 @@ from rsq.manifest import Tower
 from rsq.records import ArtifactRow, VersionRow
 from rsq.resolution import Objective, Reason, Request
 
+# By objective: what decides, most important first, as the reason for losing by it.
+WHAT_MATTERS = {
+    Objective.ACCURACY: (Reason.LESS_ACCURATE, Reason.SLOWER, Reason.LARGER),
+    Objective.LATENCY: (Reason.SLOWER, Reason.LESS_ACCURATE, Reason.LARGER),
+    Objective.MEMORY: (Reason.LARGER, Reason.LESS_ACCURATE, Reason.SLOWER),
+}
+
 
 @dataclass(frozen=True)
 class Combination:
@@ -47,14 +54,13 @@ class Combination:
     def rank(self, objective: Objective) -> tuple[float, float, float, str]:
         """Smaller is better. The objective decides, then what else matters, at last the ids."""
         ids = "".join(option.row.id for option in self.options)
-        accuracy, latency, memory = -self.accuracy, self.p50_ms, float(self.peak_bytes)
-        match objective:
-            case Objective.ACCURACY:
-                return accuracy, latency, memory, ids
-            case Objective.LATENCY:
-                return latency, accuracy, memory, ids
-            case Objective.MEMORY:
-                return memory, accuracy, latency, ids
+        costs = {
+            Reason.LESS_ACCURATE: -self.accuracy,
+            Reason.SLOWER: self.p50_ms,
+            Reason.LARGER: float(self.peak_bytes),
+        }
+        first, second, third = (costs[reason] for reason in WHAT_MATTERS[objective])
+        return first, second, third, ids
 
     def loses_by(self, winner: Combination, objective: Objective) -> Reason:
         """The first of what matters in which this one is behind `winner`."""
@@ -63,12 +69,7 @@ class Combination:
             Reason.SLOWER: self.p50_ms > winner.p50_ms,
             Reason.LARGER: self.peak_bytes > winner.peak_bytes,
         }
-        order = {
-            Objective.ACCURACY: (Reason.LESS_ACCURATE, Reason.SLOWER, Reason.LARGER),
-            Objective.LATENCY: (Reason.SLOWER, Reason.LESS_ACCURATE, Reason.LARGER),
-            Objective.MEMORY: (Reason.LARGER, Reason.LESS_ACCURATE, Reason.SLOWER),
-        }[objective]
-        return next((reason for reason in order if behind[reason]), Reason.TIED)
+        return next((reason for reason in WHAT_MATTERS[objective] if behind[reason]), Reason.TIED)
 
 
 def combine(version: VersionRow, options: Mapping[Tower, Sequence[Option]]) -> list[Combination]:

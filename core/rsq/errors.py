@@ -24,8 +24,11 @@ RsqError
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
+
+RETRY_AFTER = "retry_after_seconds"  # in the metadata of Exhausted
 
 
 class RsqError(Exception):
@@ -89,6 +92,15 @@ class SpaceMismatch(RsqError):
 
 class Exhausted(RsqError):
     code = "EXHAUSTED"
+
+    @property
+    def retry_after_seconds(self) -> float | None:
+        """When whoever refused expects room again; None where it did not say."""
+        try:
+            seconds = float(self.metadata[RETRY_AFTER])
+        except (KeyError, ValueError):
+            return None
+        return seconds if 0 <= seconds < math.inf else None
 
 
 class Unreachable(RsqError):

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from rsq.candidates import Option
-from rsq.combinations import Combination
+from rsq.combinations import WHAT_MATTERS, Combination
 from rsq.manifest import Tower
 from rsq.records import VersionRow
 from rsq.resolution import Candidate, Objective, Reason, Request
@@ -16,6 +16,12 @@ _BEST = {
     Objective.ACCURACY: "the most accurate",
     Objective.LATENCY: "the fastest",
     Objective.MEMORY: "the smallest",
+}
+
+_SAME = {
+    Reason.LESS_ACCURATE: "as accurate",
+    Reason.SLOWER: "as fast",
+    Reason.LARGER: "as small",
 }
 
 
@@ -167,22 +173,32 @@ def _compare(
     """Why `rival`, the best with `option` in it, lost to `best`."""
     reason = rival.loses_by(best, objective)
     beside = _beside(option, rival)
+    same = _name_common(reason, objective)
     match reason:
         case Reason.LESS_ACCURATE:
             detail = (
-                f"same top-1 as FP32 {rival.accuracy:.2%}{beside}, the chosen one "
+                f"{same}same top-1 as FP32 {rival.accuracy:.2%}{beside}, the chosen one "
                 f"{best.accuracy:.2%}"
             )
         case Reason.SLOWER:
-            detail = f"{format_ms(rival.p50_ms)}{beside}, the chosen one {format_ms(best.p50_ms)}"
+            detail = (
+                f"{same}{format_ms(rival.p50_ms)}{beside}, the chosen one {format_ms(best.p50_ms)}"
+            )
         case Reason.LARGER:
             detail = (
-                f"{format_size(rival.peak_bytes)}{beside}, the chosen one "
+                f"{same}{format_size(rival.peak_bytes)}{beside}, the chosen one "
                 f"{format_size(best.peak_bytes)}"
             )
         case _:
             detail = f"as good as the chosen one{beside}; the lower id was taken"
     return reason, detail
+
+
+def _name_common(reason: Reason, objective: Objective) -> str:
+    """What matters more than `reason`, in which the two are alike."""
+    order = WHAT_MATTERS[objective]
+    words = [_SAME[other] for other in order[: order.index(reason)]] if reason in order else []
+    return f"{' and '.join(words)}, but " if words else ""
 
 
 def format_ms(milliseconds: float) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -67,8 +66,6 @@ PlanOnly = Annotated[
 Explain = Annotated[
     bool, typer.Option("--explain", help="Show the budget and the ranking behind the choice.")
 ]
-NO_COLLECTIONS = "0"
-_SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,12})?)\s*(%?)", re.ASCII)
 
 
 def build_request(
@@ -101,7 +98,7 @@ def build_request(
     sizes = {"vision": vram_vision, "text": vram_text}
     device = find_device()
     if reserve is not None:
-        reserved = 0 if reserve.strip() == NO_COLLECTIONS else parse_size(reserve)
+        reserved = 0 if reserve == "0" else parse_size(reserve)
     else:
         reserved = collections_bytes(cache, device.device_class)
     return Request(
@@ -131,8 +128,11 @@ def collections_bytes(cache: Cache, device_class: str) -> int:
 
 def parse_share(text: str) -> float:
     """0 to 1 in "0.98" or "98%". Raises BadInput for anything else."""
-    match = _SHARE.fullmatch(text.strip())
-    share = float(match.group(1)) / (100 if match.group(2) else 1) if match else math.inf
-    if share > 1:
+    number = text.strip()
+    try:
+        share = float(number.removesuffix("%")) / (100 if number.endswith("%") else 1)
+    except ValueError:
+        share = math.nan
+    if not 0 <= share <= 1:
         raise BadInput(f"{text[:32]!r} is not a share; write one like 0.98 or 98%.")
     return share
