@@ -121,12 +121,17 @@ def describe_failure(
                 f"{format_size(smallest)} at batch {request.max_batch}. Raise --vram-{tower} or "
                 "lower --max-batch."
             )
-    smallest = min(combination.peak_bytes for combination in accurate)
+    smallest_pair = min(accurate, key=lambda combination: combination.peak_bytes)
+    unknown = any(option.prediction.estimated for option in smallest_pair.options)
     enough = "" if request.min_accuracy is None or request.pin else " that is accurate enough"
+    flags = ["--vram"] if request.budget_bytes is not None else []
+    flags += [f"--vram-{tower}" for tower in request.tower_budgets]
     return (
-        f"No artifact of {name}{enough} fits {_limits(request)}: the smallest needs "
-        f"{format_size(smallest)} at batch {request.max_batch}. Raise --vram, lower "
-        f"--max-batch{' or --min-accuracy' if enough else ''}, or pull one tower with --tower."
+        f"No artifact of {name}{enough} fits {_limits(request)}: the smallest "
+        f"{'is estimated to need' if unknown else 'needs'} "
+        f"{format_size(smallest_pair.peak_bytes)} at batch {request.max_batch}. Raise "
+        f"{' or '.join(flags)}, lower --max-batch{' or --min-accuracy' if enough else ''}, or pull "
+        "one tower with --tower."
     )
 
 

@@ -142,7 +142,7 @@ def _budget_table(plan: PullPlan, request: Request) -> Table:
 
 def _ranking_table(ranking: tuple[Ranked, ...]) -> Table:
     shown = ranking[:MAX_RANKED]
-    title = f"{len(ranking)} combinations"
+    title = f"{len(ranking)} combination{'s' if len(ranking) > 1 else ''}"
     if len(shown) < len(ranking):
         title += f", the first {len(shown)}"
     table = Table(title=title, title_justify="left")

@@ -6,10 +6,16 @@ from pathlib import Path
 import pytest
 
 from rsq.errors import BadInput
-from rsq.resolve import Objective, Request
+from rsq.providers import CPU_PROVIDER
+from rsq.resolve import Device, Objective, Request
 from rsq_agent.cache import Cache
 from rsq_agent.cli.pull_options import build_request, collections_bytes, parse_share
 from rsq_agent.state import node_id
+
+
+@pytest.fixture(autouse=True)
+def _on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rsq_agent.device.find_device", lambda: Device("cpu", (CPU_PROVIDER,)))
 
 
 def _build(cache: Cache, **changes: str) -> Request:
