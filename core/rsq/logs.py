@@ -33,10 +33,12 @@ class LogLevel(StrEnum):
 
 
 def configure_logs(format: LogFormat, level: LogLevel, *, stream: TextIO | None = None) -> None:
-    """Sends what all of this process logs from `level` upwards to `stream`, by default stderr."""
+    """Sends what rsq logs from `level` upwards to `stream`, by default stderr; of other packages
+    warnings and errors only, whose progress nobody asked for."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter() if format is LogFormat.JSON else TextFormatter())
-    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger("rsq").setLevel(level.upper())
 
 
 def log_call(record: CallRecord) -> None:

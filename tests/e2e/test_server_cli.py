@@ -156,7 +156,11 @@ def test_a_signal_ends_the_server_cleanly(shell: Shell, number: signal.Signals) 
     with shell.serve() as (process, address):
         process.send_signal(number)
         out, err = process.communicate(timeout=TIMEOUT_S)
-        assert (process.returncode, out, err) == (0, "", "")
+        assert (process.returncode, out) == (0, "")
+        assert [line.split(" ", 1)[1] for line in err.splitlines()] == [
+            f"INFO rsq.server listening on {address}",
+            "INFO rsq.server stopping",
+        ]
         assert shell.run("models", "--server", address).returncode == 8
 
 

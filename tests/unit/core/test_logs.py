@@ -18,11 +18,12 @@ log = logging.getLogger("rsq.test")
 @pytest.fixture(autouse=True)
 def _restored() -> Iterator[None]:
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers, level, own = root.handlers[:], root.level, logging.getLogger("rsq").level
     root.handlers = []
     yield
     root.handlers = handlers
     root.setLevel(level)
+    logging.getLogger("rsq").setLevel(own)
 
 
 def _configure(format: LogFormat, level: LogLevel = LogLevel.DEBUG) -> io.StringIO:
@@ -45,6 +46,14 @@ def test_a_json_line_has_the_known_fields_and_the_current_request_id() -> None:
         "model": "tiny",
         "version": 2,
     }
+
+
+def test_of_other_packages_only_warnings_are_shown() -> None:
+    stream = _configure(LogFormat.TEXT, LogLevel.DEBUG)
+    logging.getLogger("alembic.runtime").info("Context impl SQLiteImpl.")
+    logging.getLogger("alembic.runtime").warning("this matters")
+    assert "SQLiteImpl" not in stream.getvalue()
+    assert "this matters" in stream.getvalue()
 
 
 def test_a_traceback_stays_inside_its_json_line() -> None:
