@@ -3,6 +3,9 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 PROTOS := $(wildcard protos/rsq/v1/*.proto)
+KSERVE_PROTOS := $(wildcard protos/kserve/*.proto)
+# The first makes protos/kserve generate rsq.kserve.
+PROTO_PATHS := -Irsq/kserve=protos/kserve -Iprotos
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint format types arch protos protos-check bench demo-model clean
@@ -40,15 +43,17 @@ types: install  ## Check types (mypy, strict)
 arch: install  ## Check which package may import which
 	$(BIN)/lint-imports
 
-protos: install  ## Regenerate core/rsq/v1 from protos/
-	$(BIN)/python -m grpc_tools.protoc -Iprotos --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
-		--python_out=core --pyi_out=core --grpc_python_out=core --mypy_grpc_out=core $(PROTOS)
+protos: install  ## Regenerate core/rsq/v1 and core/rsq/kserve from protos/
+	$(BIN)/python -m grpc_tools.protoc $(PROTO_PATHS) --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
+		--python_out=core --pyi_out=core --grpc_python_out=core --mypy_grpc_out=core $(PROTOS) $(KSERVE_PROTOS)
 
-protos-check: install  ## Fail if core/rsq/v1 differs from what protos/ generate
+protos-check: install  ## Fail if the generated code differs from what protos/ generate
 	@out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && \
-	$(BIN)/python -m grpc_tools.protoc -Iprotos --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
-		--python_out=$$out --pyi_out=$$out --grpc_python_out=$$out --mypy_grpc_out=$$out $(PROTOS) && \
-	diff -r -x __init__.py -x __pycache__ $$out/rsq/v1 core/rsq/v1 && echo "Generated code is up to date."
+	$(BIN)/python -m grpc_tools.protoc $(PROTO_PATHS) --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
+		--python_out=$$out --pyi_out=$$out --grpc_python_out=$$out --mypy_grpc_out=$$out $(PROTOS) $(KSERVE_PROTOS) && \
+	for package in v1 kserve; do \
+		diff -r -x __init__.py -x __pycache__ $$out/rsq/$$package core/rsq/$$package || exit 1; done && \
+	echo "Generated code is up to date."
 
 bench: install  ## Run the benchmarks; each prints a table and writes JSON to bench/results
 	@for script in bench/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

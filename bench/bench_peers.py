@@ -7,7 +7,7 @@ better one counts. Everything stays loaded and takes turns. Peers live in enviro
 since they ask for other versions:
 
     python -m venv ST; ST/bin/pip install torch==2.13.0 sentence-transformers pillow
-    python -m venv INF; INF/bin/pip install "infinity-emb[torch,server,vision]"
+    python -m venv INF; INF/bin/pip install "infinity-emb[torch,server,vision]" aiohttp
     python bench_peers.py --sentence-transformers ST/bin/python --infinity INF/bin/infinity_emb
 
 A peer without its option is left out, and the result says so.

@@ -13,6 +13,7 @@ import grpc
 
 from rsq.call_record import CallRecord
 from rsq.errors import RsqError
+from rsq.kserve import inference_pb2_grpc
 from rsq.records import NodeReport
 from rsq.reference import Reference
 from rsq.rpc.health import is_serving
@@ -38,6 +39,7 @@ from rsq_agent.pull import node_report
 from rsq_agent.repeated import Repeated
 from rsq_agent.rpc.control import Control
 from rsq_agent.rpc.embedding import Embedding
+from rsq_agent.rpc.kserve import KServe
 from rsq_agent.rpc.mirror import Mirror
 from rsq_agent.rpc.retrieval import Retrieval
 from rsq_agent.serving import Serving
@@ -48,6 +50,7 @@ from rsq_agent.watch import follow
 log = logging.getLogger("rsq.agent")
 AGENT_SERVICE = "rsq.v1.Agent"
 CONTENT_SERVICE = "rsq.v1.Content"
+KSERVE_SERVICE = "inference.GRPCInferenceService"
 
 
 class Agent:
@@ -78,6 +81,7 @@ class Agent:
             device=self._device.device_class,
         )
         retrieval = self._retrieval = Retrieval(self._serving, self._collections)
+        kserve = KServe(self._serving, self.cache, is_ready=lambda: self._is_ready)
         control = Control(self.activator, meter=self.meter, device=self._device.device_class)
         services: list[tuple[str, Callable[[grpc.Server], None]]] = [
             (
@@ -87,6 +91,10 @@ class Agent:
             (
                 "rsq.v1.Retrieval",
                 lambda s: retrieval_pb2_grpc.add_RetrievalServicer_to_server(retrieval, s),
+            ),
+            (
+                KSERVE_SERVICE,
+                lambda s: inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(kserve, s),
             ),
             (AGENT_SERVICE, lambda s: agent_pb2_grpc.add_AgentServicer_to_server(control, s)),
         ]
