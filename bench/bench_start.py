@@ -55,7 +55,7 @@ def started(node: Programs, *prefix: str) -> Iterator[float]:
     """Seconds from the start of the process to SERVING; it is ended with the block."""
     command = [
         *prefix, str(COMMANDS / "rsq-agent"), "serve", "--listen", node.agent,
-        "--server", node.server, "--log-level", "error",
+        "--log-level", "error",
     ]  # fmt: skip
     began = time.perf_counter()
     process = subprocess.Popen(

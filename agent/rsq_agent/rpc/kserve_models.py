@@ -8,6 +8,7 @@ from typing import Literal
 from rsq.errors import NotFound
 from rsq.kserve import inference_pb2 as pb
 from rsq.manifest import Manifest, Tower
+from rsq.reference import MAX_NAME_CHARACTERS
 from rsq_agent.embedding import MAX_ITEMS
 from rsq_agent.rpc.kserve_tensors import Datatype, TensorSpec, quote
 
@@ -20,7 +21,7 @@ _DATA_TYPES: dict[Datatype, pb.DataType] = {"BYTES": pb.TYPE_STRING, "FP32": pb.
 def split_name(name: str) -> tuple[str, Kind]:
     """The rsq model and the kind of input of NAME-KIND. Raises NotFound."""
     model, _, kind = name.rpartition("-")
-    if not model or kind not in TOWERS:
+    if not model or kind not in TOWERS or len(model) > MAX_NAME_CHARACTERS:
         raise unknown(name)
     return model, kind
 

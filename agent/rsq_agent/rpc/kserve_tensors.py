@@ -73,7 +73,7 @@ def pixels_from_pb(request: pb.ModelInferRequest, spec: TensorSpec) -> list[RawP
     else:
         values = tensor.contents.fp32_contents
         _require_elements(len(values), count * item_bytes // 4, "fp32_contents")
-        data = np.array(values, "<f4").tobytes()
+        data = np.fromiter(values, "<f4", len(values)).tobytes()
     return [RawPixels(data[at : at + item_bytes]) for at in range(0, len(data), item_bytes)]
 
 
