@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from rsq.durable import sync_folder
 from rsq.errors import BadInput, EnvironmentFault, Exhausted, RsqError
+from rsq.retrieval import Origin
 from rsq_agent.collection_record import (
     new_shard_name,
     read_record,
@@ -157,10 +158,15 @@ class Collection:
             hits.append(Hit(max(-1.0, min(1.0, hit.score)), uri, artifact_id, payload))
         return hits
 
-    def contains(self, ids: Sequence[UUID]) -> set[UUID]:
-        """Those of `ids` (from `point_id`) that are stored."""
+    def find_stored(self, origins: Sequence[Origin]) -> list[bool]:
+        """For each of `origins` whether it is stored, with its stamp where it has one."""
+        ids = [point_id(check_uri(origin.uri), origin.window) for origin in origins]
         with self._open_shard() as shard:
-            return shard.contains(ids)
+            stamps = shard.stamps(ids)
+        return [
+            key in stamps and origin.stamp in ("", stamps[key])
+            for key, origin in zip(ids, origins, strict=True)
+        ]
 
     def delete(self, uris: Sequence[str]) -> int:
         """Deletes every window of every given uri, durably; returns how many points went."""

@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 
 from rsq.digest import require_digest
 from rsq.errors import BadInput, SpaceMismatch
-from rsq.retrieval import BoundingBox, Window
+from rsq.retrieval import BoundingBox, Position, Window
 
 MAX_URI_BYTES = 4096  # Linux's PATH_MAX
 MAX_TAGS = 64
 MAX_TAG_CHARACTERS = 256
+MAX_CORNERS = 1000
+MAX_STAMP_CHARACTERS = 128
 MAX_PIXEL = (1 << 32) - 1  # the wire carries windows as uint32
 
 # How far a vector's norm may be from 1: float16 on the wire rounds by 2^-11.
@@ -45,6 +47,8 @@ class IndexPoint:
     bbox: BoundingBox | None = None
     datetime: str | None = None
     tags: tuple[str, ...] = ()
+    footprint: tuple[Position, ...] = ()
+    stamp: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,10 @@ def payload_of(point: IndexPoint) -> dict[str, Any]:
         payload["datetime"] = point.datetime
     if point.tags:
         payload["tags"] = list(point.tags)
+    if point.footprint:
+        payload["footprint"] = [list(corner) for corner in point.footprint]
+    if point.stamp:
+        payload["stamp"] = point.stamp
     return payload
 
 
@@ -143,6 +151,16 @@ def _check_payload(point: IndexPoint) -> None:
         raise BadInput(f"The bounding box of {point.uri!r} is not in degrees, south before north.")
     if point.datetime is not None and not _is_rfc3339(point.datetime):
         raise BadInput(f"{point.datetime[:40]!r} is not a time such as 2024-05-01T10:30:00Z.")
+    if point.footprint and not (
+        3 <= len(point.footprint) <= MAX_CORNERS
+        and all(-180 <= x <= 180 and -90 <= y <= 90 for x, y in point.footprint)
+    ):
+        raise BadInput(
+            f"The footprint of {point.uri!r} is not a ring of 3 to {MAX_CORNERS} positions "
+            "in degrees."
+        )
+    if len(point.stamp) > MAX_STAMP_CHARACTERS:
+        raise BadInput(f"The stamp of {point.uri!r} is over {MAX_STAMP_CHARACTERS} characters.")
     if len(point.tags) > MAX_TAGS:
         raise BadInput(f"{point.uri!r} has {len(point.tags)} tags; at most {MAX_TAGS} are kept.")
     if not all(1 <= len(tag) <= MAX_TAG_CHARACTERS for tag in point.tags):

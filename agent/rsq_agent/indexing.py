@@ -50,6 +50,8 @@ class IndexingGroup:
                     bbox=item.payload.bbox,
                     datetime=item.payload.datetime,
                     tags=item.payload.tags,
+                    footprint=item.payload.footprint,
+                    stamp=item.payload.stamp,
                 )
                 try:
                     check_point(

@@ -29,6 +29,7 @@ from rsq.errors import EnvironmentFault, IntegrityError, InternalError, RsqError
 
 URI = "uri"
 ARTIFACT = "artifact_id"
+STAMP = "stamp"
 
 # Below this many points every vector is compared, which is exact and takes about a millisecond at
 # 768 dimensions; above it the graph is faster.
@@ -149,11 +150,11 @@ class Shard:
             )
         return [ShardHit(float(hit.score), dict(hit.payload or {})) for hit in found]
 
-    def contains(self, ids: Sequence[UUID]) -> set[UUID]:
-        """Those of `ids` that are stored."""
+    def stamps(self, ids: Sequence[UUID]) -> dict[UUID, str]:
+        """The stamp of each of `ids` that is stored, empty where it has none."""
         with _faults("lookup"):
-            records = self._shard.retrieve(list(ids), with_payload=False, with_vector=False)
-        return {UUID(str(record.id)) for record in records}
+            records = self._shard.retrieve(list(ids), with_payload=True, with_vector=False)
+        return {UUID(str(r.id)): (r.payload or {}).get(STAMP, "") for r in records}
 
     def delete_uris(self, uris: Sequence[str]) -> int:
         """Deletes every point of these uris; returns how many there were."""

@@ -29,7 +29,10 @@ from rsq.retrieval import (
     CollectionInfo,
     IndexItem,
     IndexOutcome,
+    Origin,
+    QueryPart,
     SearchHit,
+    SearchOptions,
 )
 from rsq.rpc.channel import open_channel, translate_errors
 from rsq.v1 import embedding_pb2, retrieval_pb2
@@ -37,6 +40,7 @@ from rsq.v1.embedding_pb2_grpc import EmbeddingStub
 from rsq.v1.retrieval_pb2_grpc import RetrievalStub
 from rsq.wire import retrieval as wire
 from rsq.wire.embedding import ModelInfo, label_scores_from_pb, model_info_from_pb
+from rsq.wire.search_query import search_to_pb
 from rsq.wire.vectors import VectorType, type_to_pb, vectors_from_pb
 
 CALL_SECONDS = 120.0
@@ -145,11 +149,8 @@ class Client:
         """The `k` nearest of `collection` to a text or an image, best first."""
         if (text is None) == (image is None):
             raise BadInput("search takes either text or image.")
-        request = retrieval_pb2.SearchRequest(collection=collection, limit=k)
-        if text is not None:
-            request.text = text
-        elif image is not None:
-            request.image = read_image(image)
+        part = QueryPart(text=text) if image is None else QueryPart(image=read_image(image))
+        request = search_to_pb([part], SearchOptions(limit=k), collection=collection, space_id="")
         with translate_errors(self.target):
             reply = self._retrieval.Search(request, timeout=self._timeout)
         return [wire.hit_from_pb(hit) for hit in reply.hits]
@@ -163,6 +164,17 @@ class Client:
         with translate_errors(self.target):
             for reply in self._retrieval.Index(requests):
                 yield wire.index_outcome_from_pb(reply)
+
+    def find_stored(
+        self, origins: Sequence[Origin], *, collection: str = DEFAULT_COLLECTION
+    ) -> list[bool]:
+        """For each of `origins` whether `collection` has it, with its stamp where it has one. At
+        most 1000 a call."""
+        request = retrieval_pb2.FindStoredRequest(
+            collection=collection, origins=[wire.origin_to_pb(row) for row in origins]
+        )
+        with translate_errors(self.target):
+            return list(self._retrieval.FindStored(request, timeout=self._timeout).stored)
 
     def delete(self, uris: Sequence[str], *, collection: str = DEFAULT_COLLECTION) -> int:
         """Removes every vector of `uris` and returns how many there were."""

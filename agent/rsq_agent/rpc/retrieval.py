@@ -25,7 +25,7 @@ from rsq.v1 import embedding_pb2
 from rsq.v1 import retrieval_pb2 as pb
 from rsq.v1.retrieval_pb2_grpc import RetrievalServicer
 from rsq.wire import retrieval as wire
-from rsq.wire.vectors import vectors_from_pb
+from rsq.wire.search_query import query_part_from_pb
 from rsq_agent.collection import Collection
 from rsq_agent.collection_store import CollectionStore
 from rsq_agent.embedding import Caller, EmbedResult, embed_images, embed_texts
@@ -36,6 +36,7 @@ from rsq_agent.rpc.embedding import timing_to_pb
 from rsq_agent.serving import Serving
 
 MAX_HITS = 1000
+MAX_ORIGINS = 1000
 log = logging.getLogger("rsq.agent")
 
 
@@ -108,6 +109,19 @@ class Retrieval(RetrievalServicer):
                 search_ms=search_ms,
             )
 
+    def FindStored(
+        self, request: pb.FindStoredRequest, context: grpc.ServicerContext
+    ) -> pb.FindStoredResponse:
+        if len(request.origins) > MAX_ORIGINS:
+            raise BadInput(
+                f"{len(request.origins)} origins in one call, over the limit of {MAX_ORIGINS}."
+            )
+        origins = [wire.origin_from_pb(message) for message in request.origins]
+        name = request.collection or DEFAULT_COLLECTION
+        if name not in self._collections.names():
+            return pb.FindStoredResponse(stored=[False] * len(origins))
+        return pb.FindStoredResponse(stored=self._collections.open(name).find_stored(origins))
+
     def Delete(self, request: pb.DeleteRequest, context: grpc.ServicerContext) -> pb.DeleteResponse:
         collection = self._collections.open(request.collection or DEFAULT_COLLECTION)
         return pb.DeleteResponse(deleted=collection.delete(list(request.uris)))
@@ -145,20 +159,20 @@ def _query(
     model: LiveModel, request: pb.SearchRequest, caller: Caller
 ) -> tuple[NDArray[np.float32], embedding_pb2.Timing]:
     """The query vector, float32 [dim], and how long it took to make."""
-    kind = request.WhichOneof("query")
-    if kind == "text":
-        result: EmbedResult = embed_texts(model, [request.text], caller)
-    elif kind == "image":
-        result = embed_images(model, [request.image], caller)
-    elif kind == "vector":
+    parts = [query_part_from_pb(part) for part in request.parts]
+    if len(parts) != 1:
+        raise BadInput(f"A search takes one text, image or vector, not {len(parts)}.")
+    (part,) = parts
+    if part.text is not None:
+        result: EmbedResult = embed_texts(model, [part.text], caller)
+    elif part.image is not None:
+        result = embed_images(model, [part.image], caller)
+    elif part.vector is not None:
         if request.space_id != model.manifest.space_id:
             raise SpaceMismatch(
                 "The query vector is of another embedding space than the model served here."
             )
-        rows = vectors_from_pb(request.vector)
-        if len(rows) != 1:
-            raise BadInput(f"A search takes one query vector, not {len(rows)}.")
-        return rows[0], embedding_pb2.Timing()
+        return part.vector, embedding_pb2.Timing()
     else:
         raise BadInput("A search needs a text, an image or a vector.")
     return result.rows[0], timing_to_pb(result)

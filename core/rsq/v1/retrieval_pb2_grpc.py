@@ -39,6 +39,11 @@ class RetrievalStub(object):
                 request_serializer=rsq_dot_v1_dot_retrieval__pb2.IndexRequest.SerializeToString,
                 response_deserializer=rsq_dot_v1_dot_retrieval__pb2.IndexResponse.FromString,
                 _registered_method=True)
+        self.FindStored = channel.unary_unary(
+                '/rsq.v1.Retrieval/FindStored',
+                request_serializer=rsq_dot_v1_dot_retrieval__pb2.FindStoredRequest.SerializeToString,
+                response_deserializer=rsq_dot_v1_dot_retrieval__pb2.FindStoredResponse.FromString,
+                _registered_method=True)
         self.Search = channel.unary_unary(
                 '/rsq.v1.Retrieval/Search',
                 request_serializer=rsq_dot_v1_dot_retrieval__pb2.SearchRequest.SerializeToString,
@@ -61,6 +66,13 @@ class RetrievalServicer(object):
 
     def Index(self, request_iterator, context):
         """Streams encoded images in; one result an item comes back, in order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindStored(self, request, context):
+        """Which of these are stored already, as they are now.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -91,6 +103,11 @@ def add_RetrievalServicer_to_server(servicer, server):
                     servicer.Index,
                     request_deserializer=rsq_dot_v1_dot_retrieval__pb2.IndexRequest.FromString,
                     response_serializer=rsq_dot_v1_dot_retrieval__pb2.IndexResponse.SerializeToString,
+            ),
+            'FindStored': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindStored,
+                    request_deserializer=rsq_dot_v1_dot_retrieval__pb2.FindStoredRequest.FromString,
+                    response_serializer=rsq_dot_v1_dot_retrieval__pb2.FindStoredResponse.SerializeToString,
             ),
             'Search': grpc.unary_unary_rpc_method_handler(
                     servicer.Search,
@@ -135,6 +152,33 @@ class Retrieval(object):
             '/rsq.v1.Retrieval/Index',
             rsq_dot_v1_dot_retrieval__pb2.IndexRequest.SerializeToString,
             rsq_dot_v1_dot_retrieval__pb2.IndexResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindStored(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rsq.v1.Retrieval/FindStored',
+            rsq_dot_v1_dot_retrieval__pb2.FindStoredRequest.SerializeToString,
+            rsq_dot_v1_dot_retrieval__pb2.FindStoredResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -216,6 +260,550 @@ class Retrieval(object):
             '/rsq.v1.Retrieval/GetStats',
             rsq_dot_v1_dot_retrieval__pb2.GetStatsRequest.SerializeToString,
             rsq_dot_v1_dot_retrieval__pb2.GetStatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class CollectionsStub(object):
+    """The care of collections as wholes.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Export = channel.unary_stream(
+                '/rsq.v1.Collections/Export',
+                request_serializer=rsq_dot_v1_dot_retrieval__pb2.ExportRequest.SerializeToString,
+                response_deserializer=rsq_dot_v1_dot_retrieval__pb2.ExportResponse.FromString,
+                _registered_method=True)
+        self.Import = channel.stream_stream(
+                '/rsq.v1.Collections/Import',
+                request_serializer=rsq_dot_v1_dot_retrieval__pb2.ImportRequest.SerializeToString,
+                response_deserializer=rsq_dot_v1_dot_retrieval__pb2.IndexResponse.FromString,
+                _registered_method=True)
+        self.CheckRecall = channel.unary_unary(
+                '/rsq.v1.Collections/CheckRecall',
+                request_serializer=rsq_dot_v1_dot_retrieval__pb2.CheckRecallRequest.SerializeToString,
+                response_deserializer=rsq_dot_v1_dot_retrieval__pb2.CheckRecallResponse.FromString,
+                _registered_method=True)
+        self.Compact = channel.unary_unary(
+                '/rsq.v1.Collections/Compact',
+                request_serializer=rsq_dot_v1_dot_retrieval__pb2.CompactRequest.SerializeToString,
+                response_deserializer=rsq_dot_v1_dot_retrieval__pb2.CompactResponse.FromString,
+                _registered_method=True)
+        self.Snapshot = channel.unary_stream(
+                '/rsq.v1.Collections/Snapshot',
+                request_serializer=rsq_dot_v1_dot_retrieval__pb2.SnapshotRequest.SerializeToString,
+                response_deserializer=rsq_dot_v1_dot_retrieval__pb2.SnapshotChunk.FromString,
+                _registered_method=True)
+        self.Restore = channel.stream_unary(
+                '/rsq.v1.Collections/Restore',
+                request_serializer=rsq_dot_v1_dot_retrieval__pb2.RestoreRequest.SerializeToString,
+                response_deserializer=rsq_dot_v1_dot_retrieval__pb2.RestoreResponse.FromString,
+                _registered_method=True)
+
+
+class CollectionsServicer(object):
+    """The care of collections as wholes.
+    """
+
+    def Export(self, request, context):
+        """Every stored vector with its payload, in the order of their ids.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Import(self, request_iterator, context):
+        """Streams vectors in that were exported; one result a record comes back, in order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CheckRecall(self, request, context):
+        """Compares approximate with exact search on the collection itself.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Compact(self, request, context):
+        """Builds the search graph anew and gives back the room of what was deleted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Snapshot(self, request, context):
+        """A copy of a collection as one file, and a collection from one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Restore(self, request_iterator, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_CollectionsServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Export': grpc.unary_stream_rpc_method_handler(
+                    servicer.Export,
+                    request_deserializer=rsq_dot_v1_dot_retrieval__pb2.ExportRequest.FromString,
+                    response_serializer=rsq_dot_v1_dot_retrieval__pb2.ExportResponse.SerializeToString,
+            ),
+            'Import': grpc.stream_stream_rpc_method_handler(
+                    servicer.Import,
+                    request_deserializer=rsq_dot_v1_dot_retrieval__pb2.ImportRequest.FromString,
+                    response_serializer=rsq_dot_v1_dot_retrieval__pb2.IndexResponse.SerializeToString,
+            ),
+            'CheckRecall': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckRecall,
+                    request_deserializer=rsq_dot_v1_dot_retrieval__pb2.CheckRecallRequest.FromString,
+                    response_serializer=rsq_dot_v1_dot_retrieval__pb2.CheckRecallResponse.SerializeToString,
+            ),
+            'Compact': grpc.unary_unary_rpc_method_handler(
+                    servicer.Compact,
+                    request_deserializer=rsq_dot_v1_dot_retrieval__pb2.CompactRequest.FromString,
+                    response_serializer=rsq_dot_v1_dot_retrieval__pb2.CompactResponse.SerializeToString,
+            ),
+            'Snapshot': grpc.unary_stream_rpc_method_handler(
+                    servicer.Snapshot,
+                    request_deserializer=rsq_dot_v1_dot_retrieval__pb2.SnapshotRequest.FromString,
+                    response_serializer=rsq_dot_v1_dot_retrieval__pb2.SnapshotChunk.SerializeToString,
+            ),
+            'Restore': grpc.stream_unary_rpc_method_handler(
+                    servicer.Restore,
+                    request_deserializer=rsq_dot_v1_dot_retrieval__pb2.RestoreRequest.FromString,
+                    response_serializer=rsq_dot_v1_dot_retrieval__pb2.RestoreResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'rsq.v1.Collections', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('rsq.v1.Collections', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Collections(object):
+    """The care of collections as wholes.
+    """
+
+    @staticmethod
+    def Export(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/rsq.v1.Collections/Export',
+            rsq_dot_v1_dot_retrieval__pb2.ExportRequest.SerializeToString,
+            rsq_dot_v1_dot_retrieval__pb2.ExportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Import(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/rsq.v1.Collections/Import',
+            rsq_dot_v1_dot_retrieval__pb2.ImportRequest.SerializeToString,
+            rsq_dot_v1_dot_retrieval__pb2.IndexResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckRecall(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rsq.v1.Collections/CheckRecall',
+            rsq_dot_v1_dot_retrieval__pb2.CheckRecallRequest.SerializeToString,
+            rsq_dot_v1_dot_retrieval__pb2.CheckRecallResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Compact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rsq.v1.Collections/Compact',
+            rsq_dot_v1_dot_retrieval__pb2.CompactRequest.SerializeToString,
+            rsq_dot_v1_dot_retrieval__pb2.CompactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Snapshot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/rsq.v1.Collections/Snapshot',
+            rsq_dot_v1_dot_retrieval__pb2.SnapshotRequest.SerializeToString,
+            rsq_dot_v1_dot_retrieval__pb2.SnapshotChunk.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Restore(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/rsq.v1.Collections/Restore',
+            rsq_dot_v1_dot_retrieval__pb2.RestoreRequest.SerializeToString,
+            rsq_dot_v1_dot_retrieval__pb2.RestoreResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class MigrationsStub(object):
+    """A collection's move into another model's embedding space, in the background.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.StartMigration = channel.unary_unary(
+                '/rsq.v1.Migrations/StartMigration',
+                request_serializer=rsq_dot_v1_dot_retrieval__pb2.StartMigrationRequest.SerializeToString,
+                response_deserializer=rsq_dot_v1_dot_retrieval__pb2.Migration.FromString,
+                _registered_method=True)
+        self.GetMigration = channel.unary_unary(
+                '/rsq.v1.Migrations/GetMigration',
+                request_serializer=rsq_dot_v1_dot_retrieval__pb2.GetMigrationRequest.SerializeToString,
+                response_deserializer=rsq_dot_v1_dot_retrieval__pb2.Migration.FromString,
+                _registered_method=True)
+        self.CutOver = channel.unary_unary(
+                '/rsq.v1.Migrations/CutOver',
+                request_serializer=rsq_dot_v1_dot_retrieval__pb2.CutOverRequest.SerializeToString,
+                response_deserializer=rsq_dot_v1_dot_retrieval__pb2.Migration.FromString,
+                _registered_method=True)
+        self.RevertMigration = channel.unary_unary(
+                '/rsq.v1.Migrations/RevertMigration',
+                request_serializer=rsq_dot_v1_dot_retrieval__pb2.RevertMigrationRequest.SerializeToString,
+                response_deserializer=rsq_dot_v1_dot_retrieval__pb2.Migration.FromString,
+                _registered_method=True)
+        self.CancelMigration = channel.unary_unary(
+                '/rsq.v1.Migrations/CancelMigration',
+                request_serializer=rsq_dot_v1_dot_retrieval__pb2.CancelMigrationRequest.SerializeToString,
+                response_deserializer=rsq_dot_v1_dot_retrieval__pb2.CancelMigrationResponse.FromString,
+                _registered_method=True)
+
+
+class MigrationsServicer(object):
+    """A collection's move into another model's embedding space, in the background.
+    """
+
+    def StartMigration(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetMigration(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CutOver(self, request, context):
+        """Lets the new collection take the old one's place, or the other way round.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevertMigration(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelMigration(self, request, context):
+        """Stops it and deletes what it has made.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_MigrationsServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'StartMigration': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartMigration,
+                    request_deserializer=rsq_dot_v1_dot_retrieval__pb2.StartMigrationRequest.FromString,
+                    response_serializer=rsq_dot_v1_dot_retrieval__pb2.Migration.SerializeToString,
+            ),
+            'GetMigration': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMigration,
+                    request_deserializer=rsq_dot_v1_dot_retrieval__pb2.GetMigrationRequest.FromString,
+                    response_serializer=rsq_dot_v1_dot_retrieval__pb2.Migration.SerializeToString,
+            ),
+            'CutOver': grpc.unary_unary_rpc_method_handler(
+                    servicer.CutOver,
+                    request_deserializer=rsq_dot_v1_dot_retrieval__pb2.CutOverRequest.FromString,
+                    response_serializer=rsq_dot_v1_dot_retrieval__pb2.Migration.SerializeToString,
+            ),
+            'RevertMigration': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevertMigration,
+                    request_deserializer=rsq_dot_v1_dot_retrieval__pb2.RevertMigrationRequest.FromString,
+                    response_serializer=rsq_dot_v1_dot_retrieval__pb2.Migration.SerializeToString,
+            ),
+            'CancelMigration': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelMigration,
+                    request_deserializer=rsq_dot_v1_dot_retrieval__pb2.CancelMigrationRequest.FromString,
+                    response_serializer=rsq_dot_v1_dot_retrieval__pb2.CancelMigrationResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'rsq.v1.Migrations', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('rsq.v1.Migrations', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Migrations(object):
+    """A collection's move into another model's embedding space, in the background.
+    """
+
+    @staticmethod
+    def StartMigration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rsq.v1.Migrations/StartMigration',
+            rsq_dot_v1_dot_retrieval__pb2.StartMigrationRequest.SerializeToString,
+            rsq_dot_v1_dot_retrieval__pb2.Migration.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMigration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rsq.v1.Migrations/GetMigration',
+            rsq_dot_v1_dot_retrieval__pb2.GetMigrationRequest.SerializeToString,
+            rsq_dot_v1_dot_retrieval__pb2.Migration.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CutOver(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rsq.v1.Migrations/CutOver',
+            rsq_dot_v1_dot_retrieval__pb2.CutOverRequest.SerializeToString,
+            rsq_dot_v1_dot_retrieval__pb2.Migration.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevertMigration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rsq.v1.Migrations/RevertMigration',
+            rsq_dot_v1_dot_retrieval__pb2.RevertMigrationRequest.SerializeToString,
+            rsq_dot_v1_dot_retrieval__pb2.Migration.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelMigration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rsq.v1.Migrations/CancelMigration',
+            rsq_dot_v1_dot_retrieval__pb2.CancelMigrationRequest.SerializeToString,
+            rsq_dot_v1_dot_retrieval__pb2.CancelMigrationResponse.FromString,
             options,
             channel_credentials,
             insecure,

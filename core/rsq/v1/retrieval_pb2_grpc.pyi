@@ -33,6 +33,8 @@ class RetrievalStub:
     def __new__(cls, channel: _aio.Channel) -> RetrievalAsyncStub: ...
     Index: _grpc.StreamStreamMultiCallable[_retrieval_pb2.IndexRequest, _retrieval_pb2.IndexResponse]
     """Streams encoded images in; one result an item comes back, in order."""
+    FindStored: _grpc.UnaryUnaryMultiCallable[_retrieval_pb2.FindStoredRequest, _retrieval_pb2.FindStoredResponse]
+    """Which of these are stored already, as they are now."""
     Search: _grpc.UnaryUnaryMultiCallable[_retrieval_pb2.SearchRequest, _retrieval_pb2.SearchResponse]
     Delete: _grpc.UnaryUnaryMultiCallable[_retrieval_pb2.DeleteRequest, _retrieval_pb2.DeleteResponse]
     GetStats: _grpc.UnaryUnaryMultiCallable[_retrieval_pb2.GetStatsRequest, _retrieval_pb2.GetStatsResponse]
@@ -42,6 +44,8 @@ class RetrievalAsyncStub(RetrievalStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Index: _aio.StreamStreamMultiCallable[_retrieval_pb2.IndexRequest, _retrieval_pb2.IndexResponse]  # type: ignore[assignment]
     """Streams encoded images in; one result an item comes back, in order."""
+    FindStored: _aio.UnaryUnaryMultiCallable[_retrieval_pb2.FindStoredRequest, _retrieval_pb2.FindStoredResponse]  # type: ignore[assignment]
+    """Which of these are stored already, as they are now."""
     Search: _aio.UnaryUnaryMultiCallable[_retrieval_pb2.SearchRequest, _retrieval_pb2.SearchResponse]  # type: ignore[assignment]
     Delete: _aio.UnaryUnaryMultiCallable[_retrieval_pb2.DeleteRequest, _retrieval_pb2.DeleteResponse]  # type: ignore[assignment]
     GetStats: _aio.UnaryUnaryMultiCallable[_retrieval_pb2.GetStatsRequest, _retrieval_pb2.GetStatsResponse]  # type: ignore[assignment]
@@ -54,6 +58,14 @@ class RetrievalServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_retrieval_pb2.IndexResponse], _abc.AsyncIterator[_retrieval_pb2.IndexResponse]]:
         """Streams encoded images in; one result an item comes back, in order."""
+
+    @_abc_1.abstractmethod
+    def FindStored(
+        self,
+        request: _retrieval_pb2.FindStoredRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_retrieval_pb2.FindStoredResponse, _abc.Awaitable[_retrieval_pb2.FindStoredResponse]]:
+        """Which of these are stored already, as they are now."""
 
     @_abc_1.abstractmethod
     def Search(
@@ -77,3 +89,161 @@ class RetrievalServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_retrieval_pb2.GetStatsResponse, _abc.Awaitable[_retrieval_pb2.GetStatsResponse]]: ...
 
 def add_RetrievalServicer_to_server(servicer: RetrievalServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class CollectionsStub:
+    """The care of collections as wholes."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> CollectionsAsyncStub: ...
+    Export: _grpc.UnaryStreamMultiCallable[_retrieval_pb2.ExportRequest, _retrieval_pb2.ExportResponse]
+    """Every stored vector with its payload, in the order of their ids."""
+    Import: _grpc.StreamStreamMultiCallable[_retrieval_pb2.ImportRequest, _retrieval_pb2.IndexResponse]
+    """Streams vectors in that were exported; one result a record comes back, in order."""
+    CheckRecall: _grpc.UnaryUnaryMultiCallable[_retrieval_pb2.CheckRecallRequest, _retrieval_pb2.CheckRecallResponse]
+    """Compares approximate with exact search on the collection itself."""
+    Compact: _grpc.UnaryUnaryMultiCallable[_retrieval_pb2.CompactRequest, _retrieval_pb2.CompactResponse]
+    """Builds the search graph anew and gives back the room of what was deleted."""
+    Snapshot: _grpc.UnaryStreamMultiCallable[_retrieval_pb2.SnapshotRequest, _retrieval_pb2.SnapshotChunk]
+    """A copy of a collection as one file, and a collection from one."""
+    Restore: _grpc.StreamUnaryMultiCallable[_retrieval_pb2.RestoreRequest, _retrieval_pb2.RestoreResponse]
+
+@_typing.type_check_only
+class CollectionsAsyncStub(CollectionsStub):
+    """The care of collections as wholes."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    Export: _aio.UnaryStreamMultiCallable[_retrieval_pb2.ExportRequest, _retrieval_pb2.ExportResponse]  # type: ignore[assignment]
+    """Every stored vector with its payload, in the order of their ids."""
+    Import: _aio.StreamStreamMultiCallable[_retrieval_pb2.ImportRequest, _retrieval_pb2.IndexResponse]  # type: ignore[assignment]
+    """Streams vectors in that were exported; one result a record comes back, in order."""
+    CheckRecall: _aio.UnaryUnaryMultiCallable[_retrieval_pb2.CheckRecallRequest, _retrieval_pb2.CheckRecallResponse]  # type: ignore[assignment]
+    """Compares approximate with exact search on the collection itself."""
+    Compact: _aio.UnaryUnaryMultiCallable[_retrieval_pb2.CompactRequest, _retrieval_pb2.CompactResponse]  # type: ignore[assignment]
+    """Builds the search graph anew and gives back the room of what was deleted."""
+    Snapshot: _aio.UnaryStreamMultiCallable[_retrieval_pb2.SnapshotRequest, _retrieval_pb2.SnapshotChunk]  # type: ignore[assignment]
+    """A copy of a collection as one file, and a collection from one."""
+    Restore: _aio.StreamUnaryMultiCallable[_retrieval_pb2.RestoreRequest, _retrieval_pb2.RestoreResponse]  # type: ignore[assignment]
+
+class CollectionsServicer(metaclass=_abc_1.ABCMeta):
+    """The care of collections as wholes."""
+
+    @_abc_1.abstractmethod
+    def Export(
+        self,
+        request: _retrieval_pb2.ExportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_retrieval_pb2.ExportResponse], _abc.AsyncIterator[_retrieval_pb2.ExportResponse]]:
+        """Every stored vector with its payload, in the order of their ids."""
+
+    @_abc_1.abstractmethod
+    def Import(
+        self,
+        request_iterator: _MaybeAsyncIterator[_retrieval_pb2.ImportRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_retrieval_pb2.IndexResponse], _abc.AsyncIterator[_retrieval_pb2.IndexResponse]]:
+        """Streams vectors in that were exported; one result a record comes back, in order."""
+
+    @_abc_1.abstractmethod
+    def CheckRecall(
+        self,
+        request: _retrieval_pb2.CheckRecallRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_retrieval_pb2.CheckRecallResponse, _abc.Awaitable[_retrieval_pb2.CheckRecallResponse]]:
+        """Compares approximate with exact search on the collection itself."""
+
+    @_abc_1.abstractmethod
+    def Compact(
+        self,
+        request: _retrieval_pb2.CompactRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_retrieval_pb2.CompactResponse, _abc.Awaitable[_retrieval_pb2.CompactResponse]]:
+        """Builds the search graph anew and gives back the room of what was deleted."""
+
+    @_abc_1.abstractmethod
+    def Snapshot(
+        self,
+        request: _retrieval_pb2.SnapshotRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_retrieval_pb2.SnapshotChunk], _abc.AsyncIterator[_retrieval_pb2.SnapshotChunk]]:
+        """A copy of a collection as one file, and a collection from one."""
+
+    @_abc_1.abstractmethod
+    def Restore(
+        self,
+        request_iterator: _MaybeAsyncIterator[_retrieval_pb2.RestoreRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_retrieval_pb2.RestoreResponse, _abc.Awaitable[_retrieval_pb2.RestoreResponse]]: ...
+
+def add_CollectionsServicer_to_server(servicer: CollectionsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class MigrationsStub:
+    """A collection's move into another model's embedding space, in the background."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> MigrationsAsyncStub: ...
+    StartMigration: _grpc.UnaryUnaryMultiCallable[_retrieval_pb2.StartMigrationRequest, _retrieval_pb2.Migration]
+    GetMigration: _grpc.UnaryUnaryMultiCallable[_retrieval_pb2.GetMigrationRequest, _retrieval_pb2.Migration]
+    CutOver: _grpc.UnaryUnaryMultiCallable[_retrieval_pb2.CutOverRequest, _retrieval_pb2.Migration]
+    """Lets the new collection take the old one's place, or the other way round."""
+    RevertMigration: _grpc.UnaryUnaryMultiCallable[_retrieval_pb2.RevertMigrationRequest, _retrieval_pb2.Migration]
+    CancelMigration: _grpc.UnaryUnaryMultiCallable[_retrieval_pb2.CancelMigrationRequest, _retrieval_pb2.CancelMigrationResponse]
+    """Stops it and deletes what it has made."""
+
+@_typing.type_check_only
+class MigrationsAsyncStub(MigrationsStub):
+    """A collection's move into another model's embedding space, in the background."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    StartMigration: _aio.UnaryUnaryMultiCallable[_retrieval_pb2.StartMigrationRequest, _retrieval_pb2.Migration]  # type: ignore[assignment]
+    GetMigration: _aio.UnaryUnaryMultiCallable[_retrieval_pb2.GetMigrationRequest, _retrieval_pb2.Migration]  # type: ignore[assignment]
+    CutOver: _aio.UnaryUnaryMultiCallable[_retrieval_pb2.CutOverRequest, _retrieval_pb2.Migration]  # type: ignore[assignment]
+    """Lets the new collection take the old one's place, or the other way round."""
+    RevertMigration: _aio.UnaryUnaryMultiCallable[_retrieval_pb2.RevertMigrationRequest, _retrieval_pb2.Migration]  # type: ignore[assignment]
+    CancelMigration: _aio.UnaryUnaryMultiCallable[_retrieval_pb2.CancelMigrationRequest, _retrieval_pb2.CancelMigrationResponse]  # type: ignore[assignment]
+    """Stops it and deletes what it has made."""
+
+class MigrationsServicer(metaclass=_abc_1.ABCMeta):
+    """A collection's move into another model's embedding space, in the background."""
+
+    @_abc_1.abstractmethod
+    def StartMigration(
+        self,
+        request: _retrieval_pb2.StartMigrationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_retrieval_pb2.Migration, _abc.Awaitable[_retrieval_pb2.Migration]]: ...
+
+    @_abc_1.abstractmethod
+    def GetMigration(
+        self,
+        request: _retrieval_pb2.GetMigrationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_retrieval_pb2.Migration, _abc.Awaitable[_retrieval_pb2.Migration]]: ...
+
+    @_abc_1.abstractmethod
+    def CutOver(
+        self,
+        request: _retrieval_pb2.CutOverRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_retrieval_pb2.Migration, _abc.Awaitable[_retrieval_pb2.Migration]]:
+        """Lets the new collection take the old one's place, or the other way round."""
+
+    @_abc_1.abstractmethod
+    def RevertMigration(
+        self,
+        request: _retrieval_pb2.RevertMigrationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_retrieval_pb2.Migration, _abc.Awaitable[_retrieval_pb2.Migration]]: ...
+
+    @_abc_1.abstractmethod
+    def CancelMigration(
+        self,
+        request: _retrieval_pb2.CancelMigrationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_retrieval_pb2.CancelMigrationResponse, _abc.Awaitable[_retrieval_pb2.CancelMigrationResponse]]:
+        """Stops it and deletes what it has made."""
+
+def add_MigrationsServicer_to_server(servicer: MigrationsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

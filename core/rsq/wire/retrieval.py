@@ -1,7 +1,8 @@
-"""Search, index items and hits on the wire."""
+"""Index items, origins and hits on the wire; what is searched for is in `search_query`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from rsq.error_catalog import outcome_for_code
@@ -11,7 +12,9 @@ from rsq.retrieval import (
     CollectionInfo,
     IndexItem,
     IndexOutcome,
+    Origin,
     Payload,
+    Position,
     SearchHit,
     Window,
 )
@@ -20,26 +23,51 @@ from rsq.v1 import retrieval_pb2 as pb
 
 
 def payload_to_pb(row: Payload) -> pb.Payload:
-    message = pb.Payload(datetime=row.datetime or "", tags=row.tags)
+    message = pb.Payload(datetime=row.datetime or "", tags=row.tags, stamp=row.stamp)
     if row.window is not None:
         message.window.CopyFrom(pb.Window(**asdict(row.window)))
     if row.bbox is not None:
         message.bbox.CopyFrom(pb.BoundingBox(**asdict(row.bbox)))
+    if row.footprint:
+        message.footprint.CopyFrom(polygon_to_pb(row.footprint))
     return message
 
 
 def payload_from_pb(message: pb.Payload) -> Payload:
-    window, bbox = message.window, message.bbox
     return Payload(
-        window=Window(window.x, window.y, window.width, window.height)
-        if message.HasField("window")
-        else None,
-        bbox=BoundingBox(bbox.west, bbox.south, bbox.east, bbox.north)
-        if message.HasField("bbox")
-        else None,
+        window=window_from_pb(message.window) if message.HasField("window") else None,
+        bbox=bbox_from_pb(message.bbox) if message.HasField("bbox") else None,
         datetime=message.datetime or None,
         tags=tuple(message.tags),
+        footprint=polygon_from_pb(message.footprint),
+        stamp=message.stamp,
     )
+
+
+def polygon_to_pb(ring: Sequence[Position]) -> pb.Polygon:
+    return pb.Polygon(corners=[pb.Position(longitude=x, latitude=y) for x, y in ring])
+
+
+def polygon_from_pb(message: pb.Polygon) -> tuple[Position, ...]:
+    return tuple((corner.longitude, corner.latitude) for corner in message.corners)
+
+
+def origin_to_pb(row: Origin) -> pb.Origin:
+    window = pb.Window(**asdict(row.window)) if row.window is not None else None
+    return pb.Origin(uri=row.uri, window=window, stamp=row.stamp)
+
+
+def origin_from_pb(message: pb.Origin) -> Origin:
+    window = window_from_pb(message.window) if message.HasField("window") else None
+    return Origin(message.uri, window, message.stamp)
+
+
+def window_from_pb(window: pb.Window) -> Window:
+    return Window(window.x, window.y, window.width, window.height)
+
+
+def bbox_from_pb(bbox: pb.BoundingBox) -> BoundingBox:
+    return BoundingBox(bbox.west, bbox.south, bbox.east, bbox.north)
 
 
 def index_item_to_pb(item: IndexItem, collection: str) -> pb.IndexRequest:

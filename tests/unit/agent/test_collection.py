@@ -21,12 +21,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rsq.errors import BadInput, EnvironmentFault, Exhausted, SpaceMismatch
-from rsq.retrieval import BoundingBox, Window
+from rsq.retrieval import BoundingBox, Origin, Window
 from rsq_agent import collection as collection_module
 from rsq_agent import shard as shard_module
 from rsq_agent.collection import Collection
 from rsq_agent.collection_store import CollectionStore
-from rsq_agent.index_points import IndexPoint, point_id
+from rsq_agent.index_points import IndexPoint
 
 SPACE = "a" * 64
 OTHER_SPACE = "b" * 64
@@ -234,12 +234,13 @@ def test_an_artifact_whose_points_are_all_gone_is_not_counted(ships: Collection)
     assert ships.stats().artifacts == {ARTIFACT: 1}
 
 
-def test_contains_tells_images_from_their_tiles(ships: Collection) -> None:
+def test_an_image_is_told_from_its_tiles_and_from_its_changed_self(ships: Collection) -> None:
     tile = Window(0, 0, 8, 8)
-    ships.add([point(0, unit_rows(1)[0], window=tile)])
-    stored = point_id("/images/00000.jpg", tile)
-    assert ships.contains([stored, point_id("/images/00000.jpg")]) == {stored}
-    assert ships.contains([]) == set()
+    ships.add([point(0, unit_rows(1)[0], window=tile, stamp="1-1")])
+    uri = "/images/00000.jpg"
+    asked = [Origin(uri, tile), Origin(uri, tile, "1-1"), Origin(uri, tile, "1-2"), Origin(uri)]
+    assert ships.find_stored(asked) == [True, True, False, False]
+    assert ships.find_stored([]) == []
 
 
 def test_statistics_count_the_disk_that_is_taken_and_no_holes(
