@@ -2,6 +2,7 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+TEST_WORKERS ?= 2
 PROTOS := $(wildcard protos/rsq/v1/*.proto)
 KSERVE_PROTOS := $(wildcard protos/kserve/*.proto)
 # The first makes protos/kserve generate rsq.kserve.
@@ -27,7 +28,7 @@ demo: install  ## Publish, serve, pull, index and search with the demo model
 	@$(BIN)/python examples/demo.py
 
 test: install  ## Run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile
 
 lint: install  ## Check style and formatting
 	$(BIN)/ruff check .

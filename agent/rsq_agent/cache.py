@@ -21,7 +21,7 @@ import tempfile
 from pathlib import Path
 
 from rsq.digest import digest_bytes, digest_file, is_digest, require_digest
-from rsq.durable import make_folder, publish_file, sync_folder, write_durably
+from rsq.durable import disk_failures, make_folder, publish_file, sync_folder, write_durably
 from rsq.errors import IntegrityError, NotFound
 from rsq.manifest import FileEntry, Manifest, decode_manifest
 
@@ -68,12 +68,15 @@ class Cache:
         return sorted(path.stem for path in folder.glob("*.json") if is_digest(path.stem))
 
     def add_manifest(self, artifact_id: str, data: bytes) -> Manifest:
-        """Raises IntegrityError when `data` is not what `artifact_id` names."""
+        """Raises IntegrityError when `data` is not what `artifact_id` names, Exhausted or
+        EnvironmentFault where it can't be written."""
         if digest_bytes(data) != artifact_id:
             raise IntegrityError(f"The manifest sent for {artifact_id[:12]} is another one.")
         manifest = decode_manifest(data)
-        if not self.manifest_path(artifact_id).exists():
-            write_durably(self.manifest_path(artifact_id), data)
+        path = self.manifest_path(artifact_id)
+        if not path.exists():
+            with disk_failures(f"{path} can't be written"):
+                write_durably(path, data)
         return manifest
 
     def manifest(self, artifact_id: str) -> Manifest:
@@ -113,7 +116,8 @@ class Cache:
         return manifest
 
     def artifact_folder(self, artifact_id: str) -> Path:
-        """The folder with the artifact's files under their names, made if need be."""
+        """The folder with the artifact's files under their names, made if need be. Raises NotFound,
+        IntegrityError, and Exhausted or EnvironmentFault where it can't be made."""
         manifest = self.manifest(artifact_id)
         folder = self.home / "artifacts" / artifact_id
         if folder.is_dir() and all(
@@ -121,8 +125,13 @@ class Cache:
             for entry in manifest.files
         ):
             return folder
+        with disk_failures(f"{folder} can't be made"):
+            self._link_files(manifest, folder)
+        return folder
+
+    def _link_files(self, manifest: Manifest, folder: Path) -> None:
         make_folder(folder.parent)
-        building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{artifact_id[:12]}."))
+        building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name[:12]}."))
         try:
             for entry in manifest.files:
                 _link(self.blob_path(entry.sha256), building / entry.name)
@@ -132,7 +141,6 @@ class Cache:
             shutil.rmtree(building, ignore_errors=True)
             raise
         sync_folder(folder.parent)
-        return folder
 
 
 def _same_file(linked: Path, blob: Path) -> bool:

@@ -4,6 +4,7 @@ needs."""
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,13 +14,14 @@ from typing import Literal
 from filelock import FileLock, Timeout
 
 from rsq.digest import is_digest
-from rsq.durable import sync_folder
+from rsq.durable import disk_failures, sync_folder
 from rsq.errors import BadInput, Exhausted, NotFound, RsqError
 from rsq.manifest import Manifest, Tower
 from rsq_agent.cache import Cache
 from rsq_agent.partial_file import allocated_bytes, bitmap_path
 from rsq_agent.state import load_state
 
+LEFTOVER_SECONDS = 3600.0
 State = Literal["active", "previous", "unused"]
 
 
@@ -85,6 +87,9 @@ def prune(cache: Cache, *, dry_run: bool) -> Removal:
     with _pull_lock(cache):
         states = _states(cache)
         unused = [identity for identity in cache.artifact_ids() if identity not in states]
+        if not dry_run:
+            with disk_failures(f"{cache.home} can't be pruned"):
+                _clear_leftovers(cache)
         return _remove(cache, unused, partials=_list_partials(cache), dry_run=dry_run)
 
 
@@ -105,17 +110,39 @@ def _remove(
     )
     if dry_run:
         return removal
-    # The names of files go first, then the manifest: what is left of a crash is pruned next time.
-    for identity in ids:
-        shutil.rmtree(cache.home / "artifacts" / identity, ignore_errors=True)
-        cache.manifest_path(identity).unlink(missing_ok=True)
-    for path in paths:
-        path.unlink(missing_ok=True)
-        bitmap_path(path).unlink(missing_ok=True)
-        path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
-    for folder in {path.parent for path in paths}:
-        sync_folder(folder)
+    with disk_failures(f"{cache.home} can't be pruned"):
+        # The names of files go first, then the manifest: what is left of a crash is pruned next
+        # time.
+        for identity in ids:
+            shutil.rmtree(cache.home / "artifacts" / identity, ignore_errors=True)
+            cache.manifest_path(identity).unlink(missing_ok=True)
+        for path in paths:
+            path.unlink(missing_ok=True)
+            bitmap_path(path).unlink(missing_ok=True)
+            path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
+        for folder in {path.parent for path in paths}:
+            sync_folder(folder)
     return removal
+
+
+def _clear_leftovers(cache: Cache) -> None:
+    """What killed processes were writing, and the locks and forgotten bitmaps of transfers: under
+    the pull lock nobody waits for those."""
+    before = time.time() - LEFTOVER_SECONDS
+    for folder in (cache.home, cache.home / "manifests", cache.home / "artifacts"):
+        for path in folder.glob(".*"):
+            if path.stat().st_mtime > before:
+                continue  # an agent that serves may be writing it
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+    partials = cache.home / "partial"
+    for path in partials.glob("*.lock"):
+        path.unlink(missing_ok=True)
+    for path in partials.glob("*.chunks"):
+        if not path.with_suffix("").exists():
+            path.unlink(missing_ok=True)
 
 
 def _manifests(cache: Cache) -> dict[str, Manifest]:
@@ -152,9 +179,14 @@ def _digests(folder: Path, pattern: str) -> list[str]:
 
 @contextmanager
 def _pull_lock(cache: Cache) -> Iterator[None]:
-    cache.home.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(cache.home / "pull.lock", timeout=0):
-            yield
+        with disk_failures(f"{cache.home} can't be used"):
+            cache.home.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(cache.home / "pull.lock")
+            lock.acquire(timeout=0)
     except Timeout as e:
         raise Exhausted("A pull is running on this node; try again when it has ended.") from e
+    try:
+        yield
+    finally:
+        lock.release()

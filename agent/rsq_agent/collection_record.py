@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rsq.digest import is_digest
-from rsq.durable import write_durably
+from rsq.durable import disk_failures, write_durably
 from rsq.errors import EnvironmentFault, IntegrityError
 
 SCHEMA = 1
@@ -41,15 +41,11 @@ def new_shard_name() -> str:
 def write_record(folder: Path, record: CollectionRecord) -> None:
     """Replaces the record in `folder` atomically: after a crash it is the old one or the new.
 
-    Raises EnvironmentFault where the folder can't be written.
+    Raises Exhausted or EnvironmentFault where the folder can't be written.
     """
     text = json.dumps(asdict(record), indent=2, sort_keys=True) + "\n"
-    try:
+    with disk_failures(f"The {RECORD_NAME} of {record.name!r} can't be written"):
         write_durably(folder / RECORD_NAME, text.encode())
-    except OSError as e:
-        raise EnvironmentFault(
-            f"The {RECORD_NAME} of {record.name!r} can't be written: {e}."
-        ) from e
 
 
 def read_record(folder: Path) -> CollectionRecord:

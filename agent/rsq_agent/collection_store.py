@@ -13,13 +13,14 @@ import secrets
 import shutil
 import socket
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from rsq.digest import require_digest
-from rsq.durable import make_folder, sync_folder
+from rsq.durable import disk_failures, make_folder, sync_folder
 from rsq.errors import BadInput, EnvironmentFault, NotFound, SpaceMismatch
 from rsq_agent.collection import Collection
 from rsq_agent.collection_record import (
@@ -97,11 +98,12 @@ class CollectionStore:
             )
             # Made aside and renamed when complete. The shard is closed for it, as it keeps using
             # the path it was opened at.
-            making = self._aside("new")
-            Shard.create(making / record.shard, dimension).close()
-            write_record(making, record)
-            os.rename(making, folder)
-            sync_folder(self._root)
+            with disk_failures(f"The collection {name!r} can't be made"):
+                making = self._aside("new")
+                Shard.create(making / record.shard, dimension).close()
+                write_record(making, record)
+                os.rename(making, folder)
+                sync_folder(self._root)
             return self.open(name)
 
     def open_or_create(self, name: str, *, space_id: str, dimension: int) -> Collection:
@@ -138,8 +140,9 @@ class CollectionStore:
             if name in self._open:
                 self._open.pop(name).close()
             going = self._aside("old")
-            os.rename(folder, going)
-            sync_folder(self._root)
+            with disk_failures(f"The collection {name!r} can't be removed"):
+                os.rename(folder, going)
+                sync_folder(self._root)
             shutil.rmtree(going, ignore_errors=True)
 
     def close(self) -> None:
@@ -151,7 +154,8 @@ class CollectionStore:
             for collection in self._open.values():
                 collection.close()
             self._open.clear()
-            (self._root / "owner").unlink(missing_ok=True)
+            with suppress(OSError):  # the next owner overwrites it
+                (self._root / "owner").unlink()
             self._lock.release()
 
     def _require_open(self) -> None:

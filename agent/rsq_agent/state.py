@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from rsq.digest import require_digest
-from rsq.durable import write_durably
+from rsq.durable import disk_failures, write_durably
 from rsq.errors import EnvironmentFault, NotFound, RsqError
 from rsq_agent.cache import Cache
 
@@ -121,8 +121,11 @@ def load_state(cache: Cache) -> NodeState:
 
 
 def save_state(cache: Cache, state: NodeState) -> None:
+    """Replaces active.json at once. Raises Exhausted or EnvironmentFault; it is then as it was, or
+    as it should be."""
     data = json.dumps({"schema": STATE_SCHEMA, **asdict(state)}, indent=1, sort_keys=True)
-    write_durably(cache.state_path, data.encode())
+    with disk_failures(f"{cache.state_path} can't be written"):
+        write_durably(cache.state_path, data.encode())
 
 
 def _served(activation: Activation) -> tuple[int, tuple[str, ...]]:
@@ -150,7 +153,8 @@ def node_id(cache: Cache) -> str:
         return str(json.loads(cache.node_path.read_bytes())["node_id"])
     except FileNotFoundError:
         made = uuid.uuid4().hex
-        write_durably(cache.node_path, json.dumps({"node_id": made}).encode())
+        with disk_failures(f"{cache.node_path} can't be written"):
+            write_durably(cache.node_path, json.dumps({"node_id": made}).encode())
         return made
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise EnvironmentFault(f"{cache.node_path} can't be read; restore or delete it.") from e

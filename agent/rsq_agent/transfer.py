@@ -12,19 +12,16 @@ import statistics
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from filelock import FileLock
 
 from rsq.chunks import chunk_range
 from rsq.digest import digest_parts
-from rsq.durable import DISK_FULL, make_folder
+from rsq.durable import disk_failures, make_folder
 from rsq.errors import (
-    EnvironmentFault,
-    Exhausted,
     IntegrityError,
     Interrupted,
     NotFound,
@@ -78,7 +75,9 @@ class Courier:
         a folder that can't be written.
         """
         path = cache.partial_path(entry.sha256)
-        with _translated_failures(f"{entry.name} can't be stored in {path.parent}"):
+        what = f"{entry.name} can't be stored in {path.parent}"
+        remedy = "Free some space and pull again; what has arrived is kept."
+        with disk_failures(what, remedy):
             make_folder(path.parent)
             with FileLock(f"{path}.lock"):
                 if cache.is_intact(entry):
@@ -246,16 +245,3 @@ class _Work:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-
-
-@contextmanager
-def _translated_failures(what: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as e:
-        if e.errno in DISK_FULL:
-            raise Exhausted(
-                f"{what}: the disk is full. Free some space and pull again; what has arrived is "
-                "kept."
-            ) from e
-        raise EnvironmentFault(f"{what}: {e.strerror or e}.") from e

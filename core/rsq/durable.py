@@ -6,10 +6,26 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from rsq.errors import EnvironmentFault, Exhausted
 
 # What an OSError's number is where a write found no room.
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+@contextmanager
+def disk_failures(what: str, remedy: str = "Free some space and try again.") -> Iterator[None]:
+    """Turns an OSError inside the block into Exhausted for a full disk, EnvironmentFault otherwise.
+    `what` could not be done, as in "active.json can't be written"."""
+    try:
+        yield
+    except OSError as e:
+        if e.errno in DISK_FULL:
+            raise Exhausted(f"{what}: the disk is full. {remedy}") from e
+        raise EnvironmentFault(f"{what}: {e.strerror or e}.") from e
 
 
 def sync_folder(folder: Path) -> None:

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from rsq.durable import DISK_FULL, sync_folder
+from rsq.durable import disk_failures, sync_folder
 from rsq.errors import EnvironmentFault, Exhausted
 from rsq.units import format_size
 
@@ -35,22 +35,17 @@ def write_output(path: Path, pieces: Iterable[bytes]) -> None:
     a full disk, EnvironmentFault for a folder that can't be written.
     """
     unfinished = path.with_name(f".{secrets.token_hex(8)}.unfinished")
+    remedy = "Free some space or name another place."
     try:
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        with open(descriptor, "wb") as file:
-            for piece in pieces:
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-        sync_folder(path.parent)
-    except OSError as e:
-        unfinished.unlink(missing_ok=True)
-        if e.errno in DISK_FULL:
-            raise Exhausted(
-                f"{path} can't be written: the disk is full. Free some space or name another place."
-            ) from e
-        raise EnvironmentFault(f"{path} can't be written: {e.strerror or e}.") from e
+        with disk_failures(f"{path} can't be written", remedy):
+            descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            with open(descriptor, "wb") as file:
+                for piece in pieces:
+                    file.write(piece)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(unfinished, path)
+            sync_folder(path.parent)
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from rsq.digest import READ_BYTES, digest_file, is_digest, require_digest
-from rsq.durable import DISK_FULL, make_folder, sync_folder
-from rsq.errors import BadInput, EnvironmentFault, Exhausted, IntegrityError, NotFound
+from rsq.durable import disk_failures, make_folder, sync_folder
+from rsq.errors import BadInput, EnvironmentFault, IntegrityError, NotFound
 
 
 class Blobs(Protocol):
@@ -99,7 +99,7 @@ class BlobStore:
     def __init__(self, root: Path) -> None:
         self._blobs = root / "sha256"
         self._incoming = root / "incoming"
-        with _translated_failures(f"The blob folder {root} can't be made"):
+        with disk_failures(f"The blob folder {root} can't be made"):
             for folder in (self._blobs, self._incoming):
                 make_folder(folder)
 
@@ -108,7 +108,7 @@ class BlobStore:
             require_digest(expected)
         unfinished = self._incoming / secrets.token_hex(16)
         try:
-            with _translated_failures("A blob can't be stored"):
+            with disk_failures("A blob can't be stored"):
                 digest = _write_new(unfinished, pieces)
                 if expected is not None and digest != expected:
                     raise IntegrityError(
@@ -152,7 +152,7 @@ class BlobStore:
         return self._path(digest).is_file()
 
     def digests(self) -> Iterator[str]:
-        with _translated_failures("The blob folder can't be listed"):
+        with disk_failures("The blob folder can't be listed"):
             for folder in filter(Path.is_dir, self._blobs.iterdir()):
                 for path in folder.iterdir():
                     if is_digest(path.name) and folder.name == path.name[:2]:
@@ -171,7 +171,7 @@ class BlobStore:
 
     def discard_unfinished(self, *, older_than_s: float) -> int:
         count = 0
-        with _translated_failures("The blob folder can't be cleaned"):
+        with disk_failures("The blob folder can't be cleaned"):
             for path in self._incoming.iterdir():
                 try:
                     if time.time() - path.stat().st_mtime >= older_than_s:
@@ -188,7 +188,7 @@ class BlobStore:
     @contextmanager
     def _needing(self, digest: str) -> Iterator[Path]:
         path = self._path(digest)
-        with _translated_failures(f"The blob {digest} can't be used"):
+        with disk_failures(f"The blob {digest} can't be used"):
             try:
                 yield path
             except FileNotFoundError as e:
@@ -216,13 +216,3 @@ def read_pieces(path: Path) -> Iterator[bytes]:
                 yield piece
     except OSError as e:
         raise EnvironmentFault(f"{path} can't be read: {e.strerror}.") from e
-
-
-@contextmanager
-def _translated_failures(what: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as e:
-        if e.errno in DISK_FULL:
-            raise Exhausted(f"{what}: the disk is full.") from e
-        raise EnvironmentFault(f"{what}: {e.strerror or e}.") from e

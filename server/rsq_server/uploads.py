@@ -20,8 +20,8 @@ from filelock import FileLock, Timeout
 
 from rsq.chunks import MAX_CALL_BYTES
 from rsq.digest import is_digest, require_digest
-from rsq.durable import DISK_FULL, make_folder
-from rsq.errors import BadInput, EnvironmentFault, Exhausted, IntegrityError
+from rsq.durable import disk_failures, make_folder
+from rsq.errors import BadInput, Exhausted, IntegrityError
 from rsq.manifest import MAX_FILE_BYTES
 from rsq.units import format_size
 from rsq_registry.blobs import Blobs
@@ -62,7 +62,7 @@ class Uploads:
         path = self._path(digest)
         if not 0 <= size_bytes <= MAX_FILE_BYTES:
             raise BadInput(f"A blob has up to {MAX_FILE_BYTES} bytes, not {size_bytes}.")
-        with _translated_failures(), self._locked(path):
+        with disk_failures("The upload can't be kept"), self._locked(path):
             if self._blobs.has(digest):
                 path.unlink(missing_ok=True)
                 return Progress(size_bytes, complete=True)
@@ -146,13 +146,3 @@ def _append(path: Path, held: int, size_bytes: int, pieces: Iterable[bytes]) -> 
         file.flush()
         os.fsync(file.fileno())
     return held
-
-
-@contextmanager
-def _translated_failures() -> Iterator[None]:
-    try:
-        yield
-    except OSError as e:
-        if e.errno in DISK_FULL:
-            raise Exhausted("The server's disk is full.") from e
-        raise EnvironmentFault(f"The upload can't be kept: {e.strerror or e}.") from e

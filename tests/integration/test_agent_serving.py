@@ -26,14 +26,22 @@ from rsq.errors import (
 )
 from rsq.providers import CPU_PROVIDER
 from rsq.resolve import Device, Request
-from rsq.retrieval import BoundingBox, IndexItem, Payload, Window
+from rsq.retrieval import (
+    BoundingBox,
+    IndexItem,
+    Payload,
+    QueryPart,
+    SearchOptions,
+    Window,
+)
 from rsq.rpc import agent as agent_rpc
 from rsq.rpc.channel import open_channel, translate_errors
 from rsq.rpc.registry import RegistryClient
-from rsq.v1 import embedding_pb2, retrieval_pb2
+from rsq.v1 import embedding_pb2
 from rsq.v1.embedding_pb2_grpc import EmbeddingStub
 from rsq.v1.retrieval_pb2_grpc import RetrievalStub
-from rsq.wire.vectors import VectorType, type_to_pb, vectors_from_pb, vectors_to_pb
+from rsq.wire.search_query import search_to_pb
+from rsq.wire.vectors import VectorType, type_to_pb, vectors_from_pb
 from rsq_agent.app import Agent
 from rsq_agent.cache import Cache
 from rsq_agent.config import AgentConfig
@@ -384,8 +392,11 @@ def test_an_unknown_collection_and_a_foreign_vector_are_refused(
     with pytest.raises(NotFound, match="nowhere"):
         client.search(text="port", collection="nowhere")
     list(client.index([IndexItem("/a", images[0])]))
-    request = retrieval_pb2.SearchRequest(
-        vector=vectors_to_pb(np.eye(1, 16, dtype=np.float32), "float32"), space_id="7" * 64
+    request = search_to_pb(
+        [QueryPart(vector=np.eye(1, 16, dtype=np.float32)[0])],
+        SearchOptions(),
+        collection="",
+        space_id="7" * 64,
     )
     with open_channel(agent.address) as channel:
         with pytest.raises(SpaceMismatch), translate_errors(agent.address):

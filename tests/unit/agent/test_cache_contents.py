@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,26 @@ def test_an_id_that_several_artifacts_have_is_refused(
 def test_nothing_is_removed_while_a_pull_runs(cache: Cache, artifacts: list[TinyArtifact]) -> None:
     with FileLock(cache.home / "pull.lock"), pytest.raises(Exhausted, match="pull is running"):
         prune(cache, dry_run=False)
+
+
+def test_what_a_killed_process_was_writing_is_pruned_once_it_is_old(cache: Cache) -> None:
+    left = [
+        cache.home / ".active.json.x1",
+        cache.home / "manifests/.m.x2",
+        cache.home / "artifacts/.a.x3",
+        cache.home / "partial" / f"{'a' * 64}.lock",
+    ]
+    young = cache.home / ".active.json.x4"
+    for path in (*left, young):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+        os.utime(path, (0, 0))
+    os.utime(young)
+    prune(cache, dry_run=True)
+    assert all(path.exists() for path in left)
+    prune(cache, dry_run=False)
+    assert not any(path.exists() for path in left)
+    assert young.exists()
 
 
 def test_a_node_without_anything_lists_nothing(cache: Cache) -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from rsq.durable import make_folder, publish_file, write_durably
+from rsq.durable import disk_failures, make_folder, publish_file, write_durably
+from rsq.errors import EnvironmentFault, Exhausted
 
 
 def test_a_write_replaces_the_whole_file_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -60,3 +62,13 @@ def test_publish_moves_the_file_into_a_folder_it_makes(tmp_path: Path) -> None:
     assert target.read_bytes() == b"data"
     assert not source.exists()
     make_folder(target.parent)  # an existing folder is fine
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS])
+def test_what_the_disk_says_becomes_a_sentence(number: int) -> None:
+    with pytest.raises((Exhausted, EnvironmentFault)) as caught, disk_failures("x can't be kept"):
+        raise OSError(number, os.strerror(number))
+    is_full = number in (errno.ENOSPC, errno.EDQUOT)
+    assert isinstance(caught.value, Exhausted) == is_full
+    assert caught.value.message.startswith("x can't be kept: ")
+    assert ("Free some space" in caught.value.message) == is_full
