@@ -100,7 +100,7 @@ def load_state(cache: Cache) -> NodeState:
         fields = json.loads(cache.state_path.read_bytes())
     except FileNotFoundError:
         return NodeState()
-    except (OSError, ValueError) as e:
+    except (OSError, ValueError, RecursionError) as e:
         raise EnvironmentFault(f"{cache.state_path} can't be read; pull again.") from e
     try:
         if fields["schema"] > STATE_SCHEMA:
@@ -113,10 +113,11 @@ def load_state(cache: Cache) -> NodeState:
             )
             for name, entry in fields["models"].items()
         }
-        return NodeState(fields["current"], models)
-    except (KeyError, TypeError, AttributeError, RsqError) as e:
-        if isinstance(e, EnvironmentFault):
-            raise
+        current = fields["current"]
+        return NodeState(None if current is None else str(current), models)
+    except EnvironmentFault:
+        raise
+    except (ArithmeticError, ValueError, KeyError, TypeError, AttributeError, RsqError) as e:
         raise EnvironmentFault(f"{cache.state_path} is malformed; pull again.") from e
 
 

@@ -7,7 +7,6 @@ its whole pipeline, decoding and tokenizing included, before it serves.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -73,7 +72,7 @@ def decode_probe(data: bytes) -> Probe:
             np.frombuffer(base64.b64decode(fields[key], validate=True), "<f4").reshape(shape)
             for key in ("fp32", "own")
         )
-    except (ValueError, KeyError, TypeError, RecursionError, binascii.Error) as e:
+    except (ArithmeticError, ValueError, KeyError, TypeError, RecursionError) as e:
         raise IntegrityError("The golden probe is malformed.") from e
     if bool(images) == bool(texts):
         raise IntegrityError("The golden probe needs either images or texts.")

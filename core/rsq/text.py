@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from rsq.errors import BadInput, BadManifest, EnvironmentFault
+from rsq.errors import BadInput, BadManifest, EnvironmentFault, IntegrityError
 from rsq.manifest import TextSpec
 from rsq.units import format_size
 
@@ -66,14 +66,18 @@ class TextTokenizer:
         """int64 [n, max_length]: bos if any, the text's tokens cut to fit, eos, padding.
 
         Raises BadInput, naming the text by its index, when one is empty or blank, is over
-        MAX_TEXT_BYTES in UTF-8, or holds a lone surrogate.
+        MAX_TEXT_BYTES in UTF-8, or holds a lone surrogate, and IntegrityError where the tokenizer
+        fails.
         """
         for index, text in enumerate(texts):
             _check_text(index, text)
         if self._spec.lower_case:
             texts = [text.lower() for text in texts]
         rows = np.full((len(texts), self._spec.max_length), self._spec.pad_id, np.int64)
-        encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        try:
+            encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        except Exception as e:  # the library has no error of its own
+            raise IntegrityError(f"The artifact's tokenizer is broken: {e}.") from e
         for row, encoding in zip(rows, encodings, strict=True):
             ids = [*self._prefix, *encoding.ids[: self._room], self._spec.eos_id]
             row[: len(ids)] = ids

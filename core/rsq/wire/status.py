@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import cast
+from typing import Any, cast
 
 import grpc
 from google.protobuf import any_pb2
@@ -45,7 +45,7 @@ def from_rpc_error(failure: grpc.RpcError, *, target: str) -> errors.RsqError:
         outcome = outcome_for_code(info.reason)
         metadata = dict(info.metadata)
         if outcome is not None and issubclass(outcome.error, errors.NothingFits):
-            candidates = json.loads(metadata.pop("candidates", "[]"))
+            candidates = _candidates(metadata.pop("candidates", "[]"))
             return errors.NothingFits(message, candidates=candidates, metadata=metadata)
         if outcome is not None:
             return outcome.error(message, metadata=metadata)
@@ -57,6 +57,16 @@ def from_rpc_error(failure: grpc.RpcError, *, target: str) -> errors.RsqError:
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return errors.BadInput(f"{target} does not offer this call; is it an rsq service?")
     return outcome_for_status(code.name).error(message)
+
+
+def _candidates(text: str) -> list[dict[str, Any]]:
+    """As `to_status` wrote them; none where the other side sent something else."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return []
+    rows = found if isinstance(found, list) else []
+    return [row for row in rows if isinstance(row, dict)]
 
 
 def _error_info(call: grpc.Call) -> error_details_pb2.ErrorInfo | None:

@@ -57,7 +57,8 @@ def vectors_to_pb(rows: NDArray[np.float32], kind: VectorType) -> pb.Vectors:
 
 
 def vectors_from_pb(message: pb.Vectors) -> NDArray[np.float32]:
-    """float32 [count, dimension]. Raises BadInput when the bytes do not add up."""
+    """float32 [count, dimension]. Raises BadInput when the bytes do not add up, and for numbers that
+    are not finite."""
     dtype = _DTYPES[type_from_pb(message.dtype)]
     if len(message.data) != message.count * message.dimension * dtype.itemsize:
         raise BadInput(
@@ -67,4 +68,8 @@ def vectors_from_pb(message: pb.Vectors) -> NDArray[np.float32]:
     if not math.isfinite(scale):
         raise BadInput("The scale of the vectors is not finite.")
     rows = np.frombuffer(message.data, dtype).reshape(message.count, message.dimension)
-    return np.asarray(rows, np.float32) * np.float32(scale)
+    with np.errstate(over="ignore", invalid="ignore"):
+        vectors = rows.astype(np.float32) * np.float32(scale)
+    if not np.isfinite(vectors).all():
+        raise BadInput("The vectors hold something else than finite numbers.")
+    return vectors
