@@ -14,9 +14,7 @@ import os
 import statistics
 import sys
 import tempfile
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -26,23 +24,18 @@ from typing import Any
 
 import numpy as np
 from base_towers import cpu_name
+from checked_calls import Checked, fit_line
 from load import Outcome, run_closed, run_open
-from numpy.typing import NDArray
 from programs import Programs
 
-from rsq.encoder import Encoder
 from rsq.rpc import agent as agent_rpc
-from rsq.rpc.channel import open_channel
-from rsq.v1 import embedding_pb2 as pb
-from rsq.v1.embedding_pb2_grpc import EmbeddingStub
-from rsq.wire.vectors import vectors_from_pb
 from rsq_agent.cache import Cache
 from rsq_agent.state import Activation, NodeState, save_state
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY / "tests"))
 
-from tiny_artifacts import WORDS, TinyArtifact, build_artifact, encode_image  # noqa: E402
+from tiny_artifacts import build_artifact  # noqa: E402
 from tiny_node import stock  # noqa: E402
 
 MODEL = "small"
@@ -55,58 +48,9 @@ CLIENTS = 4
 OPEN_SHARE = 0.3  # of what the closed load managed
 CYCLES = 200
 SETTLING_CYCLES = 20  # left out of the line
-TEXTS = 256
-IMAGES = 32
-TOLERANCE = 1e-4
 SEED = 20261123
 
 Calls = Callable[[int], None]
-
-
-class Checked:
-    """Calls of one agent whose replies are compared. Texts and images take turns."""
-
-    def __init__(self, address: str, artifacts: list[TinyArtifact]) -> None:
-        chance = np.random.default_rng(SEED)
-        self._texts = [" ".join(chance.choice(WORDS, 6)) for _ in range(TEXTS)]
-        colors = chance.integers(0, 256, (IMAGES, 3)).tolist()
-        self._images = [encode_image((red, green, blue)) for red, green, blue in colors]
-        self._rows = {artifact.id: self._embed(artifact) for artifact in artifacts}
-        self._channel = open_channel(address)
-        self._stub = EmbeddingStub(self._channel)
-        self._lock = threading.Lock()
-        self.replies: Counter[str] = Counter()  # by artifact
-        self.failures: list[str] = []
-        self.wrong = 0
-
-    def call(self, number: int) -> None:
-        try:
-            if number % 2:
-                place = number // 2 % TEXTS
-                text = pb.EmbedTextRequest(texts=[self._texts[place]])
-                reply: Any = self._stub.EmbedText(text, timeout=60)
-            else:
-                place = number // 2 % IMAGES
-                image = pb.EmbedImageRequest(images=[pb.Image(encoded=self._images[place])])
-                reply = self._stub.EmbedImage(image, timeout=60)
-        except Exception as e:  # noqa: BLE001 - every kind of failure counts
-            with self._lock:
-                self.failures.append(str(e)[:300])
-            return
-        known = self._rows[reply.artifact_id][place]
-        right = np.abs(vectors_from_pb(reply.vectors)[0] - known).max() < TOLERANCE
-        with self._lock:
-            self.replies[reply.artifact_id] += 1
-            self.wrong += not right
-
-    def close(self) -> None:
-        self._channel.close()
-
-    def _embed(self, artifact: TinyArtifact) -> NDArray[np.float32]:
-        encoder = Encoder(artifact.folder, artifact.manifest)
-        if artifact.manifest.tower == "text":
-            return encoder.embed_texts(self._texts)
-        return encoder.embed_images(self._images)
 
 
 class Swapper:
@@ -216,7 +160,7 @@ def measure_memory(address: str, cycles: int) -> dict[str, Any]:
         agent_rpc.unload(address, MODEL)
         resident.append(agent_rpc.read_status(address).resident_bytes)
     first = min(SETTLING_CYCLES, cycles // 4)
-    line, late = _line(resident, first), _line(resident, cycles // 2)
+    line, late = fit_line(resident, first), fit_line(resident, cycles // 2)
     row = {
         "cycles": cycles,
         **line,
@@ -232,21 +176,6 @@ def measure_memory(address: str, cycles: int) -> dict[str, Any]:
         )
     print(f"a loaded model takes {row['model_bytes'] / 1e6:.1f} MB")
     return row
-
-
-def _line(resident: list[int], first: int) -> dict[str, float]:
-    """Least squares over the cycles from `first` on."""
-    at = np.arange(first, len(resident), dtype=float)
-    values = np.array(resident[first:], dtype=float)
-    (slope, start), covariance = np.polyfit(at, values, 1, cov=True)
-    return {
-        "first_cycle": first,
-        "bytes_per_cycle": float(slope),
-        "standard_error_bytes": float(np.sqrt(covariance[0, 0])),
-        "residual_standard_deviation_bytes": float((values - slope * at - start).std()),
-        "min_bytes": float(values.min()),
-        "max_bytes": float(values.max()),
-    }
 
 
 def _spread(values: list[float]) -> dict[str, float]:
