@@ -226,10 +226,17 @@ class Soak:
         assert self._server.stdout is not None
         self._server.stdout.readline()
 
+    def close(self) -> None:
+        self.checked.close()
+        self._client.close()
+        self.kill_server()
+
     def kill_server(self) -> None:
         if self._server is not None:
             self._server.send_signal(signal.SIGKILL)
             self._server.wait()
+            assert self._server.stdout is not None
+            self._server.stdout.close()
 
     @contextmanager
     def load(self) -> Iterator[None]:
@@ -243,7 +250,8 @@ class Soak:
                 future.result()
 
 
-def run(folder: Path, seconds: float) -> dict[str, Any]:
+def run(folder: Path, *, seconds: float, cycles: int = 0) -> dict[str, Any]:
+    """At least so long, and at least so many cycles."""
     programs = Programs(folder / "home")
     with open_stores(ServerConfig(programs.home / "server")) as stores:
         for version in range(1, VERSIONS + 1):
@@ -260,19 +268,19 @@ def run(folder: Path, seconds: float) -> dict[str, Any]:
         proxy = stack.enter_context(run_proxy(programs.server, lambda connection: Fault()))
         soak = Soak(programs, artifacts, proxy)
         soak.start_server()
-        stack.callback(soak.kill_server)
+        stack.callback(soak.close)
         programs.pull(f"{MODEL}:1")
         stack.enter_context(programs.serve_agent("--log-level", "error"))
         soak.index()
-        cycles = 0
+        done = 0
         ends = time.monotonic() + seconds
         with soak.load():
-            while time.monotonic() < ends:
-                cycles += 1
-                soak.cycle(cycles)
+            while time.monotonic() < ends or done < cycles:
+                done += 1
+                soak.cycle(done)
     result = {
         "seconds": seconds,
-        "cycles": cycles,
+        "cycles": done,
         "troubles": dict(soak.troubles),
         "pulls": dict(soak.pulls),
         "embeddings": sum(soak.checked.replies.values()),
@@ -282,8 +290,8 @@ def run(folder: Path, seconds: float) -> dict[str, Any]:
         "wrong": soak.checked.wrong + soak.wrong_searches + soak.accepted_broken,
         "resident_bytes": soak.resident_bytes,
     }
-    if cycles >= 8:
-        result["memory"] = fit_line(soak.resident_bytes, cycles // 4)
+    if done >= 8:
+        result["memory"] = fit_line(soak.resident_bytes, done // 4)
     return result
 
 
@@ -293,7 +301,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=REPOSITORY / "bench/results/soak.json")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="rsq-soak-") as name:
-        found = run(Path(name), options.seconds)
+        found = run(Path(name), seconds=options.seconds)
     print(
         f"{found['cycles']} cycles, pulls {found['pulls']}: {found['embeddings']} embeddings and "
         f"{found['searches']} searches, {found['failed']} failed, {found['wrong']} wrong"
