@@ -9,7 +9,7 @@ KSERVE_PROTOS := $(wildcard protos/kserve/*.proto)
 PROTO_PATHS := -Irsq/kserve=protos/kserve -Iprotos
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format types arch protos protos-check bench demo-model clean
+.PHONY: help install demo test lint format types arch protos protos-check bench bench-gpu demo-model clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -58,6 +58,9 @@ protos-check: install  ## Fail if the generated code differs from what protos/ g
 
 bench: install  ## Run the benchmarks; each prints a table and writes JSON to bench/results
 	@for script in bench/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+bench-gpu: install  ## Measure on this machine's GPU; CHECKPOINT=FOLDER for a model of yours
+	$(BIN)/python bench/bench_gpu.py $(CHECKPOINT)
 
 demo-model: install  ## Train the demo model again (about fifteen minutes)
 	$(BIN)/python -m rsq_server.demo.train --out server/rsq_server/demo/model

@@ -24,7 +24,7 @@ from rsq.resolve import Device, Request
 from rsq.rpc import patience
 from rsq.rpc.registry import RegistryClient
 from rsq_agent.cache import Cache
-from rsq_agent.pull import fetch_plan, plan_pull
+from rsq_agent.pulling.pull import fetch_plan, plan_pull
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 REQUEST = Request(Device("cpu", (CPU_PROVIDER,)), ("vision",))

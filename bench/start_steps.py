@@ -28,7 +28,7 @@ def main() -> None:
     from rsq.encoder import Encoder
     from rsq.probe import decode_probe, judge, prepare, replay
     from rsq_agent.cache import Cache
-    from rsq_agent.device import find_device
+    from rsq_agent.node.device import find_device
     from rsq_agent.state import load_state
 
     with step("find the device"):

@@ -32,14 +32,14 @@ from rsq.errors import RsqError
 from rsq.manifest import TOWERS
 from rsq.providers import CPU_PROVIDER
 from rsq.resolve import Device, Request
-from rsq_agent.activator import Activator
 from rsq_agent.cache import Cache
 from rsq_agent.cache_contents import prune
-from rsq_agent.collection_store import CollectionStore
+from rsq_agent.collections.collection_store import CollectionStore
+from rsq_agent.collections.index_points import IndexPoint
 from rsq_agent.config import AgentConfig
-from rsq_agent.index_points import IndexPoint
-from rsq_agent.pull import fetch_plan, plan_pull, to_activation
-from rsq_agent.serving import Serving
+from rsq_agent.inference.activator import Activator
+from rsq_agent.inference.serving import Serving
+from rsq_agent.pulling.pull import fetch_plan, plan_pull, to_activation
 from rsq_agent.state import ModelState, NodeState, load_state, save_state
 from rsq_server.app import open_stores
 from rsq_server.config import ServerConfig

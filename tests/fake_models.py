@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 
-from rsq_agent.live_model import LiveModel
+from rsq_agent.inference.live_model import LiveModel
 from rsq_agent.state import Activation
 
 PATIENCE_SECONDS = 20.0

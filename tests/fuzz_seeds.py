@@ -41,7 +41,7 @@ from rsq.wire.retrieval import index_item_to_pb
 from rsq.wire.search_query import search_to_pb
 from rsq.wire.vectors import vectors_to_pb
 from rsq_agent.cache import Cache
-from rsq_agent.collection_record import CollectionRecord
+from rsq_agent.collections.collection_record import CollectionRecord
 from rsq_agent.state import NodeState, save_state
 from rsq_server.app import open_stores
 from rsq_server.config import ServerConfig

@@ -43,8 +43,8 @@ from rsq.wire.search_query import query_part_from_pb, search_options_from_pb
 from rsq.wire.status import from_rpc_error
 from rsq.wire.vectors import vectors_from_pb
 from rsq_agent.cache import Cache
-from rsq_agent.collection_record import RECORD_NAME, read_record
-from rsq_agent.http_requests import parse_request
+from rsq_agent.collections.collection_record import RECORD_NAME, read_record
+from rsq_agent.http.http_requests import parse_request
 from rsq_agent.rpc.kserve_tensors import TensorSpec, files_from_pb, pixels_from_pb, texts_from_pb
 from rsq_agent.state import load_state
 

@@ -25,27 +25,29 @@ from rsq.v1 import (
     registry_pb2_grpc,
     retrieval_pb2_grpc,
 )
-from rsq_agent.activator import Activator
 from rsq_agent.cache import Cache
-from rsq_agent.collection_store import CollectionStore
+from rsq_agent.collections.collections_source import open_collections
 from rsq_agent.config import AgentConfig
-from rsq_agent.device import find_device
-from rsq_agent.http_server import HttpServer
-from rsq_agent.live_model import LiveModel
-from rsq_agent.memory import process_memory
+from rsq_agent.http.http_server import HttpServer
+from rsq_agent.inference.activator import Activator
+from rsq_agent.inference.live_model import LiveModel
+from rsq_agent.inference.serving import Serving
 from rsq_agent.meter import Meter
 from rsq_agent.metrics import AgentCollector, MetricsServer
-from rsq_agent.pull import node_report
+from rsq_agent.node.device import find_device
+from rsq_agent.node.memory import process_memory
+from rsq_agent.pulling.pull import node_report
+from rsq_agent.pulling.watch import follow
 from rsq_agent.repeated import Repeated
+from rsq_agent.rpc.collections import Collections
+from rsq_agent.rpc.collections_transfer import CollectionsTransfer
 from rsq_agent.rpc.control import Control
 from rsq_agent.rpc.embedding import Embedding
 from rsq_agent.rpc.kserve import KServe
 from rsq_agent.rpc.mirror import Mirror
 from rsq_agent.rpc.retrieval import Retrieval
-from rsq_agent.serving import Serving
 from rsq_agent.state import load_state
 from rsq_agent.tracing import Tracing
-from rsq_agent.watch import follow
 
 log = logging.getLogger("rsq.agent")
 AGENT_SERVICE = "rsq.v1.Agent"
@@ -67,7 +69,7 @@ class Agent:
         self._is_ready = False
         self._device = find_device()
         self._serving = Serving(self.cache, config, meter=self.meter)
-        self._collections = CollectionStore(self.cache.collections_folder)
+        self._collections = open_collections(self.cache, config.collections)
         self.activator = Activator(
             self.cache,
             self._serving,
@@ -80,7 +82,10 @@ class Agent:
             node_id=self.activator.node_id,
             device=self._device.device_class,
         )
-        retrieval = self._retrieval = Retrieval(self._serving, self._collections)
+        retrieval = self._retrieval = Retrieval(self._serving, self._collections, self.cache)
+        collections = Collections(
+            CollectionsTransfer(self._collections, optimize=retrieval.optimize_later)
+        )
         kserve = KServe(self._serving, self.cache, is_ready=lambda: self._is_ready)
         control = Control(self.activator, meter=self.meter, device=self._device.device_class)
         services: list[tuple[str, Callable[[grpc.Server], None]]] = [
@@ -91,6 +96,10 @@ class Agent:
             (
                 "rsq.v1.Retrieval",
                 lambda s: retrieval_pb2_grpc.add_RetrievalServicer_to_server(retrieval, s),
+            ),
+            (
+                "rsq.v1.Collections",
+                lambda s: retrieval_pb2_grpc.add_CollectionsServicer_to_server(collections, s),
             ),
             (
                 KSERVE_SERVICE,
@@ -143,6 +152,7 @@ class Agent:
         trace: TracebackType | None,
     ) -> None:
         log.info("stopping")
+        self._is_ready = False  # for whoever asks while calls in flight end
         self._server.stop()
         self._watchers.close()
         self._serving.close()

@@ -5,8 +5,10 @@ home/
 ├── partial/<digest>          sparse file of a transfer; <digest>.chunks its bitmap, .lock its lock
 ├── manifests/<id>.json       verified manifests
 ├── artifacts/<id>/           hard links to blobs under the manifest's names
+├── compiled/<id>/            what TensorRT and OpenVINO compiled of an artifact, made when missing
 ├── collections/<name>/       search collections
 ├── active.json               what serves now and what served before
+├── paces.json                how each tower runs fastest here
 └── node.json                 the node id, made once
 
 `artifacts/` exists because ONNX Runtime finds external weights by name beside the graph; its links
@@ -42,12 +44,23 @@ class Cache:
     def node_path(self) -> Path:
         return self.home / "node.json"
 
+    @property
+    def paces_path(self) -> Path:
+        return self.home / "paces.json"
+
+    @property
+    def sharing_path(self) -> Path:
+        return self.home / "sharing.json"
+
     def blob_path(self, digest: str) -> Path:
         require_digest(digest)
         return self.home / "blobs" / "sha256" / digest[:2] / digest
 
     def partial_path(self, digest: str) -> Path:
         return self.home / "partial" / require_digest(digest)
+
+    def compiled_folder(self, artifact_id: str) -> Path:
+        return self.home / "compiled" / require_digest(artifact_id)
 
     def manifest_path(self, artifact_id: str) -> Path:
         return self.home / "manifests" / f"{require_digest(artifact_id)}.json"

@@ -18,7 +18,7 @@ from rsq.durable import disk_failures, sync_folder
 from rsq.errors import BadInput, Exhausted, NotFound, RsqError
 from rsq.manifest import Manifest, Tower
 from rsq_agent.cache import Cache
-from rsq_agent.partial_file import allocated_bytes, bitmap_path
+from rsq_agent.pulling.partial_file import allocated_bytes, bitmap_path
 from rsq_agent.state import load_state
 
 LEFTOVER_SECONDS = 3600.0
@@ -115,6 +115,7 @@ def _remove(
         # time.
         for identity in ids:
             shutil.rmtree(cache.home / "artifacts" / identity, ignore_errors=True)
+            shutil.rmtree(cache.compiled_folder(identity), ignore_errors=True)
             cache.manifest_path(identity).unlink(missing_ok=True)
         for path in paths:
             path.unlink(missing_ok=True)
@@ -179,13 +180,13 @@ def _digests(folder: Path, pattern: str) -> list[str]:
 
 @contextmanager
 def _pull_lock(cache: Cache) -> Iterator[None]:
-    try:
-        with disk_failures(f"{cache.home} can't be used"):
-            cache.home.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(cache.home / "pull.lock")
+    lock = FileLock(cache.home / "pull.lock")
+    with disk_failures(f"{cache.home} can't be used"):
+        cache.home.mkdir(parents=True, exist_ok=True)
+        try:
             lock.acquire(timeout=0)
-    except Timeout as e:
-        raise Exhausted("A pull is running on this node; try again when it has ended.") from e
+        except Timeout as e:  # an OSError too
+            raise Exhausted("A pull is running on this node; try again when it has ended.") from e
     try:
         yield
     finally:

@@ -17,9 +17,11 @@ class AgentConfig:
     listen: str = DEFAULT_LISTEN
     reports: bool = False  # tell the server what serves here
     insecure: bool = False
+    allow_cpu: bool = False  # run on the CPU what the chosen provider can't
     mirror: bool = False  # give what was pulled to other nodes
     metrics: str | None = None  # HOST:PORT for Prometheus
     http: str | None = None  # HOST:PORT for embedding in OpenAI's shape
+    collections: str | None = None  # URL of a Qdrant cluster; None: this node's disk
     otel: bool = False  # send traces by OpenTelemetry
     vram_bytes: int | None = None  # of all loaded models together; None: what the device has
     watch_seconds: float = 60.0  # between two looks at what an alias names

@@ -23,9 +23,9 @@ from prometheus_client.registry import Collector
 from rsq.errors import EnvironmentFault
 from rsq.rpc.channel import split_address
 from rsq.rpc.server import require_loopback
-from rsq_agent.live_model import LiveModel
-from rsq_agent.memory import Memory
+from rsq_agent.inference.live_model import LiveModel
 from rsq_agent.meter import Histogram, Meter, TowerCounts, TowerLabels
+from rsq_agent.node.memory import Memory
 
 TOWER_LABELS = ("model", "tower", "variant")
 

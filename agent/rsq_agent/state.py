@@ -17,11 +17,14 @@ STATE_SCHEMA = 2  # 1 had no measurements, no wishes and no abandoned version
 
 @dataclass(frozen=True)
 class Wishes:
-    """What decides between artifacts that fit, as `pull` was asked."""
+    """What decides what fits and which of it is taken, as `pull` was asked."""
 
     objective: str | None = None
     min_accuracy: float | None = None
     pin: str | None = None
+    vision_budget_bytes: int | None = None
+    text_budget_bytes: int | None = None
+    reserve_bytes: int | None = None  # None: what the collections take when it is asked
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ It is an uncompressed tar file, so that any tar reads it, in one fixed form:
 
     rsq-bundle.json          the index: digest and size of everything below
     version.json             the version's record
-    blobs/sha256/<digest>    each once: manifests, files, the report's data
+    blobs/sha256/<digest>    each once: manifests, files, the report's data, signed metadata
 
 Every header follows from the index alone, so the reader compares headers instead of interpreting
 them, and no name in the file ever becomes a path. The same version gives the same bytes.
@@ -32,6 +32,7 @@ from rsq.manifest import MAX_MANIFEST_BYTES
 from rsq.records import VersionRow
 from rsq.reference import parse_reference, require_model_name
 from rsq.tar_header import BLOCK_BYTES, TRAILER, decode_size, encode_header, padding_bytes
+from rsq.updates.metadata_files import MAX_DOCUMENT_BYTES
 from rsq.version_files import needed_digests
 from rsq.version_record import decode_version
 
@@ -93,6 +94,17 @@ class BundleReader:
             raise BadManifest(f"The manifest {artifact_id} is over {MAX_MANIFEST_BYTES} bytes.")
         return self._read_entry(place)
 
+    def trust(self) -> bytes | None:
+        """The signed metadata that came along, not yet verified. Raises IntegrityError."""
+        if self._trust is None:
+            return None
+        place = self._place(self._trust)
+        if place.entry.size_bytes > MAX_DOCUMENT_BYTES:
+            raise IntegrityError(
+                f"The metadata in {self.target} is over {MAX_DOCUMENT_BYTES} bytes."
+            )
+        return self._read_entry(place)
+
     def digests(self) -> list[str]:
         """All blobs, in the file's order."""
         return list(self._places)
@@ -145,6 +157,7 @@ class BundleReader:
         self._check_size(bundle_bytes(index, index_bytes=index_bytes))
         self._check_gaps(BLOCK_BYTES + index_bytes, [record, *blobs])
         self._places = {place.entry.sha256: place for place in blobs}
+        self._trust = index.trust
         self._version = decode_version(self._read_entry(record))
         require_model_name(self._version.model)
 

@@ -22,7 +22,8 @@ SCHEMA = 1
 INDEX_NAME = "rsq-bundle.json"
 VERSION_NAME = "version.json"
 MAX_INDEX_BYTES = 1 << 20
-MAX_BLOBS = MAX_ARTIFACTS * (MAX_FILES + 1) + 1  # files and manifests, and what the report shows
+# Files and manifests, what the report shows, and signed metadata.
+MAX_BLOBS = MAX_ARTIFACTS * (MAX_FILES + 1) + 2
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,12 @@ class Place:
 
 @dataclass(frozen=True)
 class BundleIndex:
-    """`version` is the version's record; `blobs` are named by their digests, in this order."""
+    """`version` is the version's record; `blobs` are named by their digests, in this order. `trust`
+    is the digest of the blob with the signed metadata, where some goes along."""
 
     version: Entry
     blobs: tuple[Entry, ...]
+    trust: str | None = None
 
 
 def blob_name(digest: str) -> str:
@@ -55,7 +58,8 @@ def blob_name(digest: str) -> str:
 
 
 def encode_index(index: BundleIndex) -> bytes:
-    return canonical_json({"schema": SCHEMA, **asdict(index)})
+    fields = {name: value for name, value in asdict(index).items() if value is not None}
+    return canonical_json({"schema": SCHEMA, **fields})
 
 
 def decode_index(data: bytes) -> BundleIndex:
@@ -68,6 +72,7 @@ def decode_index(data: bytes) -> BundleIndex:
                 f"The bundle has schema {schema}; this rsq reads up to {SCHEMA}. Upgrade rsq."
             )
         version, blobs = _entry(fields["version"]), tuple(map(_entry, fields["blobs"]))
+        trust = read_string(fields, "trust") if "trust" in fields else None
     except KeyError as e:
         raise BadManifest(f"The bundle's index lacks the field {e.args[0]!r}.") from e
     except (TypeError, ValueError, RecursionError) as e:
@@ -78,7 +83,9 @@ def decode_index(data: bytes) -> BundleIndex:
         raise BadManifest(f"The bundle's index lists {len(blobs)} files, over {MAX_BLOBS}.")
     if len({blob.sha256 for blob in blobs}) != len(blobs):
         raise BadManifest("The bundle's index lists a file twice.")
-    return BundleIndex(version, blobs)
+    if trust is not None and trust not in {blob.sha256 for blob in blobs}:
+        raise BadManifest("The bundle's index names signed metadata that it does not list.")
+    return BundleIndex(version, blobs, trust)
 
 
 def lay_out(index: BundleIndex, *, index_bytes: int) -> Iterator[Place]:

@@ -27,18 +27,26 @@ def write_bundle(
     version: VersionRow,
     blobs: StoredBlobs,
     advance: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    trust: bytes | None = None,
 ) -> int:
     """Writes the version with all its blobs to `out`, which is replaced once it is complete, and
-    returns the bundle's bytes. `advance` hears of bytes done and in all.
+    returns the bundle's bytes. `advance` hears of bytes done and in all; `trust` is the signed
+    metadata that goes along.
 
     Raises NotFound for a blob that isn't there, IntegrityError for a damaged one, Exhausted for a
     full disk, EnvironmentFault for a folder that can't be written.
     """
     digests = needed_digests(version, lambda identity: read_manifest(blobs, identity))
     record = encode_version(version)
+    carried = None if trust is None else Entry(digest_bytes(trust), len(trust))
     index = BundleIndex(
         Entry(digest_bytes(record), len(record)),
-        tuple(Entry(digest, blobs.size(digest)) for digest in digests),
+        (
+            *(Entry(digest, blobs.size(digest)) for digest in digests),
+            *(() if carried is None else (carried,)),
+        ),
+        None if carried is None else carried.sha256,
     )
     encoded = encode_index(index)
     total = bundle_bytes(index, index_bytes=len(encoded))
@@ -49,7 +57,9 @@ def write_bundle(
         yield from _member(INDEX_NAME, len(encoded), [encoded])
         yield from _member(next(places).name, len(record), [record])
         for place in places:
-            content = read_verified(blobs, place.entry.sha256)
+            content: Iterable[bytes] = read_verified(blobs, place.entry.sha256)
+            if trust is not None and place.entry.sha256 == index.trust:
+                content = [trust]
             yield from _member(place.name, place.entry.size_bytes, content)
         yield TRAILER
 

@@ -23,21 +23,27 @@ from numpy.typing import NDArray
 
 from rsq.classification import LabelScore
 from rsq.errors import BadInput, Exhausted, RsqError
-from rsq.image_input import ITEMS_PER_CALL, ImageInput, group_images, read_image
+from rsq.image_input import ITEMS_PER_CALL, ImageInput, group_images
+from rsq.query_parts import make_parts
 from rsq.retrieval import (
     DEFAULT_COLLECTION,
+    CollectionExport,
     CollectionInfo,
+    Diversity,
     IndexItem,
     IndexOutcome,
     Origin,
     QueryPart,
+    SearchFilter,
     SearchHit,
     SearchOptions,
+    StoredRecord,
 )
 from rsq.rpc.channel import open_channel, translate_errors
+from rsq.rpc.collections import export_collection, import_records
 from rsq.v1 import embedding_pb2, retrieval_pb2
 from rsq.v1.embedding_pb2_grpc import EmbeddingStub
-from rsq.v1.retrieval_pb2_grpc import RetrievalStub
+from rsq.v1.retrieval_pb2_grpc import CollectionsStub, RetrievalStub
 from rsq.wire import retrieval as wire
 from rsq.wire.embedding import ModelInfo, label_scores_from_pb, model_info_from_pb
 from rsq.wire.search_query import search_to_pb
@@ -64,6 +70,7 @@ class Client:
         self._channel = open_channel(target)
         self._embedding = EmbeddingStub(self._channel)
         self._retrieval = RetrievalStub(self._channel)
+        self._collections = CollectionsStub(self._channel)
         self._health = health_pb2_grpc.HealthStub(self._channel)
 
     def __enter__(self) -> Self:
@@ -141,16 +148,59 @@ class Client:
     def search(
         self,
         *,
-        text: str | None = None,
-        image: bytes | str | Path | None = None,
+        text: str | Sequence[str] = (),
+        image: bytes | str | Path | Sequence[bytes | str | Path] = (),
+        vector: NDArray[Any] | None = None,
+        like: str | Origin | Sequence[str | Origin] = (),
+        negative: str | Sequence[str] = (),
         k: int = 10,
+        offset: int = 0,
+        min_score: float | None = None,
+        filter: SearchFilter | None = None,
+        per_uri: int = 0,
+        diversity: Diversity | None = None,
+        collapse_cosine: float | None = None,
+        exact: bool = False,
+        space_id: str = "",
         collection: str = DEFAULT_COLLECTION,
     ) -> list[SearchHit]:
-        """The `k` nearest of `collection` to a text or an image, best first."""
-        if (text is None) == (image is None):
-            raise BadInput("search takes either text or image.")
-        part = QueryPart(text=text) if image is None else QueryPart(image=read_image(image))
-        request = search_to_pb([part], SearchOptions(limit=k), collection=collection, space_id="")
+        """The `k` nearest of `collection` to what is given, best first, after `offset` better ones.
+
+        Texts, images, a `vector` float32 [dim] and stored images (`like`: uris or origins) are
+        added up, `negative` texts lead away; `search_parts` takes other weights. A `vector` comes
+        with the `space_id` of the model that made it. The rest is as in
+        `rsq.retrieval.SearchOptions`.
+        """
+        parts = make_parts(text=text, image=image, vector=vector, like=like, negative=negative)
+        options = SearchOptions(
+            limit=k,
+            offset=offset,
+            min_score=min_score,
+            filter=filter or SearchFilter(),
+            per_uri=per_uri,
+            diversity=diversity,
+            collapse_cosine=collapse_cosine,
+            exact=exact,
+        )
+        return self.search_parts(parts, options, space_id=space_id, collection=collection)
+
+    def search_parts(
+        self,
+        parts: Sequence[QueryPart],
+        options: SearchOptions | None = None,
+        *,
+        space_id: str = "",
+        collection: str = DEFAULT_COLLECTION,
+    ) -> list[SearchHit]:
+        """As `search`, with a weight to each part."""
+        if not space_id and any(part.vector is not None for part in parts):
+            raise BadInput(
+                "A query vector needs the space_id of the model that made it; info().space_id "
+                "tells that of the model served here."
+            )
+        request = search_to_pb(
+            parts, options or SearchOptions(), collection=collection, space_id=space_id
+        )
         with translate_errors(self.target):
             reply = self._retrieval.Search(request, timeout=self._timeout)
         return [wire.hit_from_pb(hit) for hit in reply.hits]
@@ -182,10 +232,44 @@ class Client:
         with translate_errors(self.target):
             return self._retrieval.Delete(request, timeout=self._timeout).deleted
 
+    def delete_outdated(
+        self, origins: Sequence[Origin], *, collection: str = DEFAULT_COLLECTION
+    ) -> int:
+        """Removes the vectors of these uris that have another stamp, and returns how many there
+        were. At most 1000 a call."""
+        request = retrieval_pb2.DeleteRequest(
+            collection=collection, outdated=[wire.origin_to_pb(row) for row in origins]
+        )
+        with translate_errors(self.target):
+            return self._retrieval.Delete(request, timeout=self._timeout).deleted
+
     def collections(self) -> list[CollectionInfo]:
         with translate_errors(self.target):
             reply = self._retrieval.GetStats(retrieval_pb2.GetStatsRequest(), timeout=self._timeout)
         return [wire.collection_info_from_pb(stats) for stats in reply.collections]
+
+    def export(self, collection: str = DEFAULT_COLLECTION) -> CollectionExport:
+        """Every vector of `collection` with where it came from."""
+        return export_collection(self._collections, self.target, collection)
+
+    def import_records(
+        self,
+        records: Iterable[StoredRecord],
+        *,
+        space_id: str,
+        dimension: int,
+        collection: str = DEFAULT_COLLECTION,
+    ) -> Iterator[IndexOutcome]:
+        """Streams vectors into `collection`, which is made where it isn't there; one outcome a
+        record, in order, as from `index`. Records that are there are replaced."""
+        return import_records(
+            self._collections,
+            self.target,
+            records,
+            space_id=space_id,
+            dimension=dimension,
+            collection=collection,
+        )
 
     def info(self) -> ModelInfo:
         """What the agent serves."""

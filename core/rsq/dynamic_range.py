@@ -19,6 +19,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from rsq.image_file import load_pixels, open_image
 
+Limits = tuple[float, float]  # the values that become 0 and 255
 LOW_PERCENTILE, HIGH_PERCENTILE = 2.0, 98.0
 # The limits come from about this many values, of evenly spaced rows: 32 MiB as float64.
 MAX_SAMPLES = 1 << 22
@@ -76,18 +77,32 @@ def stretch(values: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.uint8]
     of `values`. Where the percentiles coincide, minimum and maximum take their place; an image of
     one value, and every pixel that is not valid, becomes 0.
     """
-    scaled = np.zeros(values.shape, np.uint8)
+    limits = find_limits(values, valid)
+    if limits is None:
+        return np.zeros(values.shape, np.uint8)
+    return scale(values, valid, limits)
+
+
+def find_limits(values: NDArray[Any], valid: NDArray[np.bool_]) -> Limits | None:
+    """What becomes 0 and 255: the 2nd and 98th percentile of the valid pixels, or, where these
+    coincide, minimum and maximum. None for an image of one value or none. Shapes as `stretch`."""
     step = max(1, values.size // MAX_SAMPLES)
     samples = values[::step][valid[::step]].astype(np.float64)
     if not samples.size:  # what is valid may lie between the rows taken
         samples = values[valid].astype(np.float64)
     if not samples.size:
-        return scaled
+        return None
     low, high = np.percentile(samples, (LOW_PERCENTILE, HIGH_PERCENTILE))
     if low == high:
         low, high = samples.min(), samples.max()
-    if low == high:
-        return scaled
+    return (float(low), float(high)) if low < high else None
+
+
+def scale(values: NDArray[Any], valid: NDArray[np.bool_], limits: Limits) -> NDArray[np.uint8]:
+    """Spreads `limits` over 0..255, clips what is beyond, and makes 0 of what is not valid. Shapes
+    as `stretch`."""
+    low, high = limits
+    scaled = np.zeros(values.shape, np.uint8)
     for top in range(0, values.shape[0], _ROWS):
         rows = slice(top, top + _ROWS)
         usable = valid[rows].reshape(valid[rows].shape + (1,) * (values.ndim - 2))

@@ -9,6 +9,19 @@ RsqError
 ├── NotFound              unknown model, version, alias, artifact, collection
 ├── NothingFits           no artifact fits the budget; carries the candidates
 ├── IntegrityError        digest, chunk or signature mismatch
+│   └── Untrusted         signed metadata that the pinned root does not vouch for
+│       ├── UnsignedArtifact     an artifact that no signed targets list
+│       ├── WrongTarget          other content than what was signed under its name
+│       ├── RolledBack           older metadata than was seen before
+│       ├── FastForwarded        a version number beyond all reason
+│       ├── ExpiredMetadata      metadata that nobody has renewed: a freeze, or a forgotten refresh
+│       ├── MixedMetadata        files that were not signed together
+│       ├── TooFewSignatures     some of the keys that must sign, but fewer than the threshold
+│       ├── ForeignMetadata      no signature of ours: another repository's, or a forgery
+│       ├── EndlessData          a metadata file over its limit
+│       ├── SlowRetrieval        metadata that comes too slowly to be of use
+│       ├── BadMirror            a mirror whose bytes are not those of the digest
+│       └── ClockWrong           this machine's clock contradicts what was signed
 ├── SpaceMismatch         vectors of two embedding spaces would be mixed
 ├── Exhausted             overload, quota, full disk
 ├── Unreachable           the server or agent isn't there
@@ -19,6 +32,7 @@ RsqError
 ├── DeadlineExceeded
 ├── Interrupted           Ctrl-C or a cancelled call
 ├── EnvironmentFault      port in use, unreadable folder, missing runtime
+│   └── CpuFallback       the CPU would run what was asked for elsewhere
 └── InternalError         a bug, here or on the other side
 """
 
@@ -86,6 +100,58 @@ class IntegrityError(RsqError):
     code = "INTEGRITY"
 
 
+class Untrusted(IntegrityError):
+    code = "UNTRUSTED"
+
+
+class UnsignedArtifact(Untrusted):
+    code = "UNSIGNED_ARTIFACT"
+
+
+class WrongTarget(Untrusted):
+    code = "WRONG_TARGET"
+
+
+class RolledBack(Untrusted):
+    code = "ROLLED_BACK"
+
+
+class FastForwarded(Untrusted):
+    code = "FAST_FORWARDED"
+
+
+class ExpiredMetadata(Untrusted):
+    code = "METADATA_EXPIRED"
+
+
+class MixedMetadata(Untrusted):
+    code = "MIXED_METADATA"
+
+
+class TooFewSignatures(Untrusted):
+    code = "TOO_FEW_SIGNATURES"
+
+
+class ForeignMetadata(Untrusted):
+    code = "FOREIGN_METADATA"
+
+
+class EndlessData(Untrusted):
+    code = "ENDLESS_DATA"
+
+
+class SlowRetrieval(Untrusted):
+    code = "SLOW_RETRIEVAL"
+
+
+class BadMirror(Untrusted):
+    code = "BAD_MIRROR"
+
+
+class ClockWrong(Untrusted):
+    code = "CLOCK_WRONG"
+
+
 class SpaceMismatch(RsqError):
     code = "SPACE_MISMATCH"
 
@@ -133,6 +199,10 @@ class Interrupted(RsqError):
 
 class EnvironmentFault(RsqError):
     code = "ENVIRONMENT"
+
+
+class CpuFallback(EnvironmentFault):
+    code = "CPU_FALLBACK"
 
 
 class InternalError(RsqError):

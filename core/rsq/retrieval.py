@@ -11,6 +11,7 @@ A payload as JSON, in a shard and in `search --json`; a key is absent where noth
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -140,6 +141,16 @@ class StoredRecord:
     payload: Payload
     artifact_id: str
     vector: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class CollectionExport:
+    """`records` arrive as they are asked for, in the order of their ids, and can be read once."""
+
+    space_id: str
+    dimension: int
+    total: int  # records when the export began
+    records: Iterator[StoredRecord]
 
 
 @dataclass(frozen=True)

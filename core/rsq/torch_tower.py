@@ -7,6 +7,7 @@ need it. docs/decisions/0011-torch-native-artifacts.md says what a program may h
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rsq.errors import EnvironmentFault, InternalError, RsqError
+from rsq.errors import EnvironmentFault, Exhausted, InternalError, RsqError
+from rsq.provider_options import NO_RULES, DeviceRules
 from rsq.providers import TORCH_CPU, TORCH_CUDA
 from rsq.similarity import normalise
 from rsq.torch_archive import check_archive
@@ -53,6 +55,14 @@ def import_torch() -> Any:
     return torch
 
 
+def return_cuda_memory() -> None:
+    """Gives the GPU back what torch keeps for later. Imports nothing: without torch in the process
+    there is nothing to give."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
 class TorchTower:
     """One exported program in memory. `embed` may be called from several threads.
 
@@ -60,13 +70,22 @@ class TorchTower:
     thread, so each call sets the number and puts the old one back.
     """
 
-    def __init__(self, program: Path, *, provider: str, threads: int) -> None:
-        """Raises EnvironmentFault when torch or its device is missing or can't load the program,
-        IntegrityError for a program that holds more than `rsq.torch_archive` allows."""
+    notice: str | None = None  # as TowerSession's; torch never leaves its device by itself
+
+    def __init__(
+        self, program: Path, *, provider: str, threads: int, rules: DeviceRules = NO_RULES
+    ) -> None:
+        """`rules.memory_bytes` caps what torch takes of CUDA in this whole process, since torch
+        knows no other cap: the last tower's holds.
+
+        Raises EnvironmentFault when torch or its device is missing or can't load the program,
+        IntegrityError for a program that holds more than `rsq.torch_archive` allows.
+        """
         if provider not in _DEVICES:
             raise EnvironmentFault(
                 f"This artifact runs on {' or '.join(_DEVICES)}, not on {provider}."
             )
+        self.provider = provider
         self._torch = import_torch()
         self._device = _DEVICES[provider]
         self._threads = threads
@@ -75,6 +94,10 @@ class TorchTower:
                 "Asked for TorchCUDA, but torch finds no CUDA device here. It needs an NVIDIA GPU, "
                 "its driver and a build of torch for CUDA."
             )
+        if provider == TORCH_CUDA and rules.memory_bytes is not None:
+            total = self._torch.cuda.get_device_properties(0).total_memory
+            share = min(rules.memory_bytes / total, 1.0)
+            self._torch.cuda.set_per_process_memory_fraction(share)
         try:
             self._module = self._load(program)
         except RsqError:
@@ -87,13 +110,19 @@ class TorchTower:
     def embed(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
         """float32 [n, 3, h, w] or int64 [n, max_length] -> float32 [n, dim], L2-normalised.
 
-        Raises InternalError when the device fails or returns NaN or zeros.
+        Raises Exhausted when the device has no memory left for it, InternalError when the device
+        fails or returns NaN or zeros.
         """
         torch = self._torch
         try:
             with torch.inference_mode(), self._own_threads():
                 rows = self._module(torch.tensor(inputs, device=self._device))
                 found = rows.cpu().numpy()
+        except torch.OutOfMemoryError as e:
+            raise Exhausted(
+                f"{len(inputs)} items at once need more GPU memory than torch may take. Raise "
+                "--vram or lower --max-batch."
+            ) from e
         except Exception as e:
             raise InternalError(f"Inference failed: {_first_line(e)}") from e
         return normalise(found)

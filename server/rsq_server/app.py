@@ -13,6 +13,7 @@ from rsq.v1.registry_pb2_grpc import (
     add_PublishingServicer_to_server,
     add_RegistryServicer_to_server,
 )
+from rsq.v1.trust_pb2_grpc import add_TrustServicer_to_server
 from rsq_registry.blobs import Blobs, BlobStore
 from rsq_registry.catalogue import Catalogue
 from rsq_registry.database import open_database
@@ -21,11 +22,14 @@ from rsq_server.config import ServerConfig
 from rsq_server.rpc.content import ContentService
 from rsq_server.rpc.publishing import PublishingService
 from rsq_server.rpc.registry import RegistryService
+from rsq_server.rpc.trust import TrustService
+from rsq_server.signing.repository import Repository
 from rsq_server.uploads import Uploads
 
 REGISTRY_SERVICE = "rsq.v1.Registry"
 CONTENT_SERVICE = "rsq.v1.Content"
 PUBLISHING_SERVICE = "rsq.v1.Publishing"
+TRUST_SERVICE = "rsq.v1.Trust"
 
 
 @dataclass(frozen=True)
@@ -67,11 +71,13 @@ def run_server(stores: Stores, config: ServerConfig) -> Iterator[RpcServer]:
         blobs=stores.blobs,
         uploads=Uploads(config.uploads_folder, stores.blobs),
     )
+    trust = TrustService(Repository(config.trust_folder))
     server = RpcServer(
         [
             (REGISTRY_SERVICE, partial(add_RegistryServicer_to_server, registry)),
             (CONTENT_SERVICE, partial(add_ContentServicer_to_server, content)),
             (PUBLISHING_SERVICE, partial(add_PublishingServicer_to_server, publishing)),
+            (TRUST_SERVICE, partial(add_TrustServicer_to_server, trust)),
         ],
         listen=config.listen,
         insecure=config.insecure,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from rsq.errors import BadInput, Exhausted, IntegrityError
 from rsq.manifest import Tower
 from rsq.records import PUBLISHER, Profile, VersionRow
+from rsq.updates.metadata_files import MetadataFolder, collect, encode_document
 from rsq.version_files import VersionSource, needed_digests
 from rsq_registry.drafts import MAX_PROFILES, check_draft, draft_from_record
 from rsq_registry.leases import PUBLISHING_SECONDS
@@ -56,6 +58,12 @@ def prepare_export(
         pairs=tuple(pair for pair in version.pairs if {pair.vision_id, pair.text_id} <= ids),
         details_digest=version.details_digest if len(kept) == len(version.artifacts) else None,
     )
+
+
+def carried_metadata(folder: Path) -> bytes | None:
+    """The signed metadata that goes along with a bundle; None where nothing is signed here."""
+    files = collect(MetadataFolder(folder / "metadata"))
+    return encode_document(files) if files else None
 
 
 def import_version(

@@ -16,6 +16,7 @@ class ServerConfig:
          blobs/           files and manifests by SHA-256
          uploads/         blobs that publishers elsewhere are sending
          work/            temporary folders of publishing, each removed when it ends
+         trust/           the update repository: signed metadata, never keys
          searches/        what searches for mixed variants measured, so that none is repeated
     """
 
@@ -40,6 +41,10 @@ class ServerConfig:
     @property
     def uploads_folder(self) -> Path:
         return self.home / "uploads"
+
+    @property
+    def trust_folder(self) -> Path:
+        return self.home / "trust"
 
     @property
     def journal_folder(self) -> Path:

@@ -8,22 +8,9 @@ from typing import Literal
 
 from rsq.errors import BadInput, GateRefused
 from rsq.records import ArtifactRow
+from rsq.sharing import find_fault
 from rsq_server.latency_gate import measure_pace
 
-# An embedding this far from FP32's finds other images: on real scenes even stock dynamic INT8
-# stays above 0.999, and only a broken recipe comes near this floor.
-COSINE_MEAN_MIN = 0.95
-# Healthy variants keep the spread of the embeddings within a few percent; constant outputs have
-# none, and can still have a high cosine where all of FP32's vectors lie close together.
-SPREAD_RATIO_MIN = 0.5
-# A vector must not depend on its batch mates. Other kernels for other batch sizes round to within
-# 1e-6; stock dynamic INT8, with one scale for the whole batch, falls below 0.998.
-BATCH_COSINE_MIN = 0.99999
-
-_MATES = {
-    "batch_cosine_min": "gives other vectors in a batch than alone",
-    "padding_cosine_min": "gives a text other vectors beside short and long texts",
-}
 _RECALLS = {
     "recall_at_10_change": "recall@10 of images by text",
     "image_recall_at_10_change": "recall@10 of texts by image",
@@ -79,22 +66,6 @@ def judge(rows: Sequence[ArtifactRow], gates: Gates = FIXED_GATES) -> dict[str, 
     it is for, or by what a gate asks for: unmeasured, and stored like what passes.
     """
     return {row.id: _judge_one(row, rows, gates) for row in rows}
-
-
-def find_fault(metrics: Mapping[str, float]) -> str | None:
-    """Why an artifact with these metrics is refused whatever the user asks for, or None."""
-    # `not >=` also refuses NaN.
-    if not metrics["cosine_mean"] >= COSINE_MEAN_MIN:
-        return f"mean cosine to FP32 {metrics['cosine_mean']:.4f}, floor {COSINE_MEAN_MIN}"
-    if not metrics["spread_ratio"] >= SPREAD_RATIO_MIN:
-        return (
-            f"nearly constant outputs: {metrics['spread_ratio']:.1%} of FP32's spread, "
-            f"floor {SPREAD_RATIO_MIN:.0%}"
-        )
-    for name, words in _MATES.items():
-        if name in metrics and not metrics[name] >= BATCH_COSINE_MIN:
-            return f"{words}: cosine {metrics[name]:.6f}, floor {BATCH_COSINE_MIN}"
-    return None
 
 
 def apply_gates(

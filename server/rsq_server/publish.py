@@ -38,6 +38,7 @@ from rsq_server.details import encode_details
 from rsq_server.gates import FIXED_GATES, Gates, apply_gates
 from rsq_server.progress import Progress
 from rsq_server.recipes import DEFAULT_VARIANTS, RECIPES, Recipe, check_recipe
+from rsq_server.sources.signature import check_signature
 from rsq_server.sources.source import resolve_source
 
 # Generated scenes a class: many for a quick model, few for one where each costs a second.
@@ -51,7 +52,8 @@ class PublishRequest:
     """`source` as `resolve_source` takes it; `calibration` and `evaluation` are what
     `load_image_text_set` reads, generated scenes where None; `batches` are profiled; `work_folder`
     is where the temporary folder is made, on a disk with room for about four times the model;
-    below `journal_folder` a search keeps what it measured, for the next try."""
+    below `journal_folder` a search keeps what it measured, for the next try; `source_key` is the
+    public key that must have signed the source."""
 
     source: str
     name: str
@@ -64,6 +66,7 @@ class PublishRequest:
     gates: Gates = FIXED_GATES
     keep_rejected: bool = False
     journal_folder: Path | None = None
+    source_key: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,7 @@ def publish(
             work_folder=work,
             progress=lambda done, total: progress.advance(done, total, "bytes"),
         )
+        signature = check_signature(source.folder, request.source_key)
         calibration, dataset = _read_sets(request)
 
         # 2. load the weights
@@ -185,6 +189,8 @@ def publish(
         # 9. write
         progress.start_step(9, "Store the version")
         notes = _compare_sets(artifacts, calibration, dataset, recipes)
+        if signature is not None:
+            notes = (*notes, signature)
         details = replace(
             evaluation.details,
             sensitivities=construction.sensitivities,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -65,7 +66,8 @@ def test_search_prints_hits_as_json_and_writes_a_contact_sheet(
         "--contact-sheet", sheet,
     ).json()["hits"]  # fmt: skip
     assert len(hits) == 3
-    assert all(set(hit) == {"score", "uri", "payload"} for hit in hits)
+    keys = {"score", "probability", "uri", "payload", "artifact_id"}
+    assert all(set(hit) == keys for hit in hits)
     assert all("port" in Path(hit["uri"]).name for hit in hits)
     assert [hit["score"] for hit in hits] == sorted((h["score"] for h in hits), reverse=True)
     with Image.open(sheet) as picture:
@@ -243,6 +245,34 @@ def test_the_python_of_the_guides_runs(
         printed = capsys.readouterr().out
         assert "demo 1 128" in printed
         assert "item 1" in printed
+
+
+def test_the_walk_through_retrieval_runs(
+    world: Programs,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from rsq_agent.cli.main import app
+
+    monkeypatch.chdir(tmp_path)
+    page = REPOSITORY / "docs/guide/retrieval.md"
+    blocks = re.findall(r"```(bash|python)\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    assert len(blocks) >= 7
+    names: dict[str, Any] = {}
+    for language, block in blocks:
+        if language == "python":
+            exec(block.replace("127.0.0.1:7200", world.agent), names)
+            continue
+        for line in block.splitlines():
+            program, *arguments = shlex.split(line.replace("~", str(world.home)))
+            assert program == "rsq-agent"
+            app([*arguments, "--agent", world.agent], standalone_mode=False)
+    printed = capsys.readouterr().out
+    assert "Wrote 30 vectors" in printed
+    assert "Imported 30 vectors into 'harbours-copy'; skipped 0" in printed
+    for name in ("hits.html", "hits.geojson", "hits.png", "labels.csv", "harbours.parquet"):
+        assert (tmp_path / name).stat().st_size > 0
 
 
 def test_every_command_that_the_readme_shows_exists(world: Programs) -> None:

@@ -12,7 +12,8 @@ def test_an_environment_with_the_agent_alone_is_light_and_works(tmp_path: Path) 
     python = install_agent(tmp_path / "environment")
     assert find_server_only(python) == []
     code = (
-        "import sys; from rsq_agent.app import Agent; from rsq.encoder import available_providers;"
+        "import sys; from rsq_agent.app import Agent;"
+        "from rsq.onnx_session import available_providers;"
         "assert 'CPUExecutionProvider' in available_providers();"
         "assert not {'torch', 'transformers', 'sqlalchemy'} & set(sys.modules)"
     )

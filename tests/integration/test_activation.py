@@ -26,7 +26,7 @@ from rsq.wire.vectors import vectors_from_pb
 from rsq_agent.app import Agent
 from rsq_agent.cache import Cache
 from rsq_agent.config import AgentConfig
-from rsq_agent.serving import Serving
+from rsq_agent.inference.serving import Serving
 from rsq_agent.state import Activation, NodeState, load_state, save_state
 
 TEXTS = ["port with large cargo ships", "red forest", "blue river", "a port of red ships"]

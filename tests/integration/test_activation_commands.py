@@ -20,8 +20,8 @@ from rsq_agent.app import Agent
 from rsq_agent.cache import Cache
 from rsq_agent.cli.main import app
 from rsq_agent.config import AgentConfig
-from rsq_agent.state import NodeState, load_state, save_state
-from rsq_agent.watch import follow
+from rsq_agent.pulling.watch import follow
+from rsq_agent.state import NodeState, Wishes, load_state, save_state
 
 NOBODY = "127.0.0.1:1"
 
@@ -97,7 +97,8 @@ def test_a_watched_alias_is_followed_as_the_active_version_was_pulled(
     cache: Cache, artifacts: dict[int, TinyArtifact], registry: FakeRegistry
 ) -> None:
     """The agent and its watch share a process; pulls run in one of their own."""
-    first = replace(stock(cache, [artifacts[1]]), budget_bytes=2_000_000_000)
+    wishes = Wishes("memory", text_budget_bytes=1_500_000_000, reserve_bytes=0)
+    first = replace(stock(cache, [artifacts[1]]), budget_bytes=2_000_000_000, wishes=wishes)
     save_state(cache, NodeState().activate(first))
 
     def name(number: int, *references: str) -> None:
@@ -122,6 +123,7 @@ def test_a_watched_alias_is_followed_as_the_active_version_was_pulled(
             active = load_state(cache).activation("tiny")
             assert agent.activator.active == active
             assert (active.budget_bytes, active.providers) == (2_000_000_000, (CPU_PROVIDER,))
+            assert active.wishes == wishes
             assert active.peak_bytes is not None
             assert load_state(cache).models["tiny"].previous == first
 

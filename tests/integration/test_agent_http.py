@@ -25,10 +25,10 @@ from rsq.errors import BadImage, BadInput, NotFound
 from rsq.rpc.channel import open_channel
 from rsq.v1 import embedding_pb2 as pb
 from rsq.v1.embedding_pb2_grpc import EmbeddingStub
-from rsq_agent import http_server
 from rsq_agent.app import Agent
 from rsq_agent.cache import Cache
 from rsq_agent.config import AgentConfig
+from rsq_agent.http import http_server
 from rsq_agent.state import NodeState, save_state
 
 IMAGE = encode_image((200, 30, 90))

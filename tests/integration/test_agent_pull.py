@@ -16,12 +16,12 @@ from rsq.providers import CPU_PROVIDER
 from rsq.resolve import Device, Request
 from rsq.rpc import patience
 from rsq.rpc.registry import RegistryClient
-from rsq_agent import pull as pull_module
 from rsq_agent.cache import Cache
 from rsq_agent.config import AgentConfig
-from rsq_agent.loading import load_model
-from rsq_agent.pull import check_budget, fetch_plan, plan_pull, prove, to_activation
-from rsq_agent.serving import Serving
+from rsq_agent.inference.loading import load_model
+from rsq_agent.inference.serving import Serving
+from rsq_agent.pulling import pull as pull_module
+from rsq_agent.pulling.pull import check_budget, fetch_plan, plan_pull, prove, to_activation
 from rsq_agent.state import Activation
 
 REQUEST = Request(Device("cpu", (CPU_PROVIDER,)), budget_bytes=10_000_000)

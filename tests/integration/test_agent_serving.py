@@ -45,7 +45,7 @@ from rsq.wire.vectors import VectorType, type_to_pb, vectors_from_pb
 from rsq_agent.app import Agent
 from rsq_agent.cache import Cache
 from rsq_agent.config import AgentConfig
-from rsq_agent.pull import fetch_plan, plan_pull, to_activation
+from rsq_agent.pulling.pull import fetch_plan, plan_pull, to_activation
 from rsq_agent.state import NodeState, load_state, save_state
 
 DEVICE = Device("cpu", (CPU_PROVIDER,))
@@ -173,7 +173,7 @@ def test_the_pace_of_a_tower_is_found_once(agent: Agent, monkeypatch: pytest.Mon
     def refuse(*args: object, **fields: object) -> None:
         pytest.fail("A pace was looked for again.")
 
-    monkeypatch.setattr("rsq_agent.loading.find_pace", refuse)
+    monkeypatch.setattr("rsq_agent.inference.loading.find_pace", refuse)
     agent.load("tiny")
 
 
@@ -403,7 +403,7 @@ def test_an_unknown_collection_and_a_foreign_vector_are_refused(
             RetrievalStub(channel).Search(request, timeout=20)
         request.space_id = client.info().space_id
         assert len(RetrievalStub(channel).Search(request, timeout=20).hits) == 1
-    with pytest.raises(BadInput, match="either"):
+    with pytest.raises(BadInput, match="needs a text"):
         client.search()
 
 

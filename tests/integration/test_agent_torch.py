@@ -21,7 +21,7 @@ from rsq.rpc.registry import RegistryClient
 from rsq_agent.app import Agent
 from rsq_agent.cache import Cache
 from rsq_agent.config import AgentConfig
-from rsq_agent.pull import PullPlan, fetch_plan, plan_pull, prove, to_activation
+from rsq_agent.pulling.pull import PullPlan, fetch_plan, plan_pull, prove, to_activation
 from rsq_agent.state import NodeState, save_state
 
 CPU_NODE = Device("cpu", (CPU_PROVIDER, TORCH_CPU))

@@ -16,7 +16,7 @@ from rsq.rpc.registry import RegistryClient
 from rsq_agent.app import AGENT_SERVICE, Agent
 from rsq_agent.cache import Cache
 from rsq_agent.config import AgentConfig
-from rsq_agent.pull import fetch_plan, plan_pull, to_activation
+from rsq_agent.pulling.pull import fetch_plan, plan_pull, to_activation
 from rsq_agent.state import NodeState, save_state
 
 

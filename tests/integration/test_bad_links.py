@@ -17,9 +17,9 @@ from rsq.errors import DeadlineExceeded, Exhausted, Interrupted, RsqError, Unrea
 from rsq.providers import CPU_PROVIDER
 from rsq.resolve import Device, Request
 from rsq.rpc.registry import RegistryClient
-from rsq_agent import transfer
 from rsq_agent.cache import Cache
-from rsq_agent.pull import PullPlan, fetch_plan, plan_pull
+from rsq_agent.pulling import transfer
+from rsq_agent.pulling.pull import PullPlan, fetch_plan, plan_pull
 
 REQUEST = Request(Device("cpu", (CPU_PROVIDER,)), ("vision",))
 SIZE_BYTES = 3_000_000
@@ -209,7 +209,7 @@ def test_stopping_ends_reads_in_flight_and_keeps_what_arrived(
 def test_a_disk_that_fills_up_is_named_and_what_arrived_is_kept(
     address: str, cache: Cache, artifact: TinyArtifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rsq_agent.partial_file import PartialFile
+    from rsq_agent.pulling.partial_file import PartialFile
 
     write, calls = PartialFile.write, 0
 

@@ -16,7 +16,7 @@ from rsq.providers import CPU_PROVIDER
 from rsq.resolve import Device, Request
 from rsq.rpc.registry import RegistryClient
 from rsq_agent.cache import Cache
-from rsq_agent.pull import fetch_plan, plan_pull
+from rsq_agent.pulling.pull import fetch_plan, plan_pull
 from rsq_registry.garbage import collect
 from rsq_registry.verification import verify
 from rsq_server.app import Stores, open_stores, run_server

@@ -17,7 +17,7 @@ from rsq.providers import CPU_PROVIDER
 from rsq.resolve import Device, Request
 from rsq.rpc.registry import RegistryClient
 from rsq_agent.cache import Cache
-from rsq_agent.pull import fetch_plan, plan_pull
+from rsq_agent.pulling.pull import fetch_plan, plan_pull
 
 REQUEST = Request(Device("cpu", (CPU_PROVIDER,)), ("vision",))
 CHANGED = (3 * CHUNK_BYTES + 17, 20 * CHUNK_BYTES)  # positions in the weights

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,7 +23,9 @@ EPILOG = """Examples:
 
 rsq-agent classify tile.jpg --labels port,forest,river
 
-rsq-agent classify ~/scenes --labels labels.txt --template "a satellite image of {}" --top 3"""
+rsq-agent classify ~/scenes --labels labels.txt --template "a satellite image of {}" --top 3
+
+rsq-agent classify ~/scenes --labels labels.txt --csv labels.csv"""
 
 MAX_LABELS_FILE_BYTES = 1 << 20
 _IMAGES_PER_CALL = 16
@@ -45,27 +48,51 @@ def classify(
     model: Annotated[
         str | None, typer.Option("--model", help="The model that classifies.", metavar="NAME")
     ] = None,
+    csv_file: Annotated[
+        Path | None,
+        typer.Option("--csv", help="Write one row an image and label.", metavar="FILE"),
+    ] = None,
     agent: AgentAddress = DEFAULT_LISTEN,
     as_json: Json = False,
 ) -> None:
-    """Say which labels describe each image best."""
+    """Say which labels describe each image best; images that can't be read are skipped."""
     from rsq.client import Client
-    from rsq_agent.archive import find_images
+    from rsq_agent.indexing.archive import find_images
 
     names = read_labels(labels)
     files = list(find_images(paths))
     if not files:
         raise BadInput("There are no images among the paths.")
+    results: dict[Path, list[LabelScore]] = {}
+    skipped: dict[Path, BadInput] = {}
     with Client(agent, model) as client:
-        results = _classify(client, files, names, template, top, quiet=as_json)
+        for path, scores in _classify(client, files, names, template, top, quiet=as_json):
+            if isinstance(scores, BadInput):
+                skipped[path] = scores
+            else:
+                results[path] = scores
+    if not results:
+        path, error = next(iter(skipped.items()))
+        raise type(error)(f"{path}: {error.message}", metadata=error.metadata)
+    if csv_file is not None:
+        _write_csv(csv_file, results)
     if as_json:
-        rows = [
+        images = [
             {"image": str(path), "labels": [asdict(score) for score in scores]}
-            for path, scores in zip(files, results, strict=True)
+            for path, scores in results.items()
         ]
-        print(json.dumps({"images": rows}, indent=2))
+        left = [
+            {"image": str(path), "code": error.code, "message": error.message}
+            for path, error in skipped.items()
+        ]
+        print(json.dumps({"images": images, "skipped": left}, indent=2))
         return
-    _print_tables(files, results)
+    for path, error in skipped.items():
+        print(f"{path}: {error}", file=sys.stderr)
+    if csv_file is not None:
+        print(f"Wrote labels of {len(results)} images to {csv_file}; skipped {len(skipped)}.")
+    else:
+        _print_tables(results)
 
 
 def read_labels(given: str) -> list[str]:
@@ -86,11 +113,10 @@ def read_labels(given: str) -> list[str]:
 
 def _classify(
     client: Client, files: list[Path], labels: list[str], template: str, top: int, *, quiet: bool
-) -> list[list[LabelScore]]:
+) -> Iterator[tuple[Path, list[LabelScore] | BadInput]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    results = []
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -102,24 +128,57 @@ def _classify(
         task = progress.add_task("Classifying", total=len(files))
         for start in range(0, len(files), _IMAGES_PER_CALL):
             group = files[start : start + _IMAGES_PER_CALL]
-            try:
-                results += client.classify(group, labels, template=template, top=top)
-            except BadInput as e:
-                index = e.metadata.get("index")
-                if index is None:
-                    raise
-                raise type(e)(f"{group[int(index)]}: {e.message}", metadata=e.metadata) from e
+            yield from _classify_group(client, group, labels, template, top)
             progress.advance(task, len(group))
-    return results
 
 
-def _print_tables(files: list[Path], results: list[list[LabelScore]]) -> None:
+def _classify_group(
+    client: Client, files: list[Path], labels: list[str], template: str, top: int
+) -> Iterator[tuple[Path, list[LabelScore] | BadInput]]:
+    from rsq.image_input import read_image
+
+    waiting: list[tuple[Path, bytes]] = []
+    for path in files:
+        try:
+            waiting.append((path, read_image(path)))
+        except BadInput as e:
+            yield path, e
+    while waiting:
+        images = [data for _, data in waiting]
+        try:
+            results = client.classify(images, labels, template=template, top=top)
+        except BadInput as e:
+            if (index := e.metadata.get("index")) is None:
+                raise  # it is not about an image
+            path, _ = waiting.pop(int(index))
+            yield path, e
+            continue
+        yield from zip((path for path, _ in waiting), results, strict=True)
+        return
+
+
+def _write_csv(path: Path, results: Mapping[Path, list[LabelScore]]) -> None:
+    import csv
+    import io
+
+    from rsq.output_file import write_output
+
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(("image", "rank", "label", "probability", "cosine"))
+    for image, scores in results.items():
+        for rank, score in enumerate(scores, 1):
+            writer.writerow((image, rank, score.label, score.probability, score.cosine))
+    write_output(path, [text.getvalue().encode()])
+
+
+def _print_tables(results: Mapping[Path, list[LabelScore]]) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     console = Console()
-    for path, scores in zip(files, results, strict=True):
+    for path, scores in results.items():
         table = Table(title=escape(str(path)), title_justify="left")
         table.add_column("label", overflow="fold")
         table.add_column("probability", justify="right")

@@ -43,6 +43,9 @@ def hand_over(
         objective=activation.wishes.objective,
         min_accuracy=activation.wishes.min_accuracy,
         pin=activation.wishes.pin,
+        vision_budget_bytes=activation.wishes.vision_budget_bytes,
+        text_budget_bytes=activation.wishes.text_budget_bytes,
+        reserve_bytes=activation.wishes.reserve_bytes,
     )
     plan = plan_activation(agent, **wanted)
     if not plan.side_by_side:

@@ -8,9 +8,23 @@ from typing import Annotated
 import typer
 
 from rsq import __version__
-from rsq_agent.cli import classify, pull, rollback, search, serve, status, watch
+from rsq_agent.cli import (
+    classify,
+    doctor,
+    index_add,
+    index_transfer,
+    index_watch,
+    pull,
+    rollback,
+    search,
+    serve,
+    status,
+    watch,
+)
 from rsq_agent.cli.cache import cache
 from rsq_agent.cli.index import index
+from rsq_agent.cli.trust import trust
+from rsq_agent.cli.tuf import tuf
 
 app = typer.Typer(
     name="rsq-agent",
@@ -26,10 +40,17 @@ app.command(epilog=serve.SERVE_EPILOG)(serve.serve)
 app.command(epilog=rollback.EPILOG)(rollback.rollback)
 app.command(epilog=watch.EPILOG)(watch.watch)
 app.command(epilog=status.EPILOG)(status.status)
+app.command(epilog=doctor.EPILOG)(doctor.doctor)
 app.command(epilog=search.EPILOG)(search.search)
 app.command(epilog=classify.EPILOG)(classify.classify)
+index.command(epilog=index_add.EPILOG)(index_add.add)
+index.command(epilog=index_watch.EPILOG)(index_watch.watch)
+index.command("export", epilog=index_transfer.EXPORT_EPILOG)(index_transfer.export)
+index.command("import", epilog=index_transfer.IMPORT_EPILOG)(index_transfer.import_)
 app.add_typer(index, name="index")
 app.add_typer(cache, name="cache")
+app.add_typer(trust, name="trust")
+app.add_typer(tuf, name="tuf")
 
 
 def _print_version(asked: bool) -> None:

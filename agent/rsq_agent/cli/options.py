@@ -19,6 +19,14 @@ Server = Annotated[
 AgentAddress = Annotated[
     str, typer.Option("--agent", help="The running agent, HOST:PORT.", metavar="HOST:PORT")
 ]
+AllowCpu = Annotated[
+    bool,
+    typer.Option(
+        "--allow-cpu",
+        help="Run on the CPU what the GPU's or OpenVINO's runtime can't. Default: that is an "
+        "error.",
+    ),
+]
 Collection = Annotated[str, typer.Option("--collection", help="Name of the collection.")]
 
 
@@ -39,9 +47,11 @@ def build_config(
     threads: int = 0,
     reports: bool = False,
     insecure: bool = False,
+    allow_cpu: bool = False,
     mirror: bool = False,
     metrics: str | None = None,
     http: str | None = None,
+    collections: str | None = None,
     otel: bool = False,
     vram_bytes: int | None = None,
     idle_unload_seconds: float = 0.0,
@@ -58,12 +68,14 @@ def build_config(
         listen=listen,
         reports=reports,
         insecure=insecure,
+        allow_cpu=allow_cpu,
         mirror=mirror,
         metrics=metrics,
         http=http,
         vram_bytes=vram_bytes,
         idle_unload_seconds=idle_unload_seconds,
         watch_seconds=watch_seconds,
+        collections=collections,
         otel=otel or ("OTEL_EXPORTER_OTLP_ENDPOINT" in os.environ and is_installed()),
     )
 

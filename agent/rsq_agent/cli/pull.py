@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rsq_agent.cli.options import AgentAddress, Json, Server, build_config
+from rsq_agent.cli.options import AgentAddress, AllowCpu, Json, Server, build_config
 from rsq_agent.cli.pull_options import (
     Explain,
     MaxBatch,
@@ -22,15 +22,18 @@ from rsq_agent.cli.pull_options import (
     VramVision,
     WantedObjective,
     build_request,
+    parse_reserve,
 )
+from rsq_agent.cli.trusting import TrustedRoot, open_bundle_trust, open_server_trust
 from rsq_agent.config import DEFAULT_LISTEN, DEFAULT_SERVER
 
 if TYPE_CHECKING:
     from rsq.resolve import Request
     from rsq.rpc.registry import RegistryClient
     from rsq_agent.cache import Cache
+    from rsq_agent.cli.trusting import Vouch
     from rsq_agent.config import AgentConfig
-    from rsq_agent.sources import Origin
+    from rsq_agent.pulling.sources import Origin
 
 EPILOG = """Examples:
 
@@ -64,6 +67,7 @@ def pull(
     pin: Pin = None,
     plan_only: PlanOnly = False,
     explain: Explain = False,
+    allow_cpu: AllowCpu = False,
     limit_rate: Annotated[
         str | None,
         typer.Option("--limit-rate", help="Bytes a second at most: 500KB, 4MB.", metavar="SIZE"),
@@ -76,6 +80,7 @@ def pull(
             metavar="HOST:PORT",
         ),
     ] = None,
+    root: TrustedRoot = None,
     server: Server = DEFAULT_SERVER,
     agent: AgentAddress = DEFAULT_LISTEN,
     as_json: Json = False,
@@ -85,7 +90,7 @@ def pull(
     from rsq.units import parse_size
     from rsq_agent.cache import Cache
 
-    config = build_config(server=server, listen=agent)
+    config = build_config(server=server, listen=agent, allow_cpu=allow_cpu)
     cache = Cache(config.home)
     request = build_request(
         cache,
@@ -100,15 +105,20 @@ def pull(
         pin=pin,
     )
     rate = parse_size(limit_rate) if limit_rate is not None else None
-    with RegistryClient(config.server) as client:
+    with (
+        RegistryClient(config.server) as client,
+        open_server_trust(config, root=root) as vouch,
+    ):
         _carry_out(
             client,
+            vouch,
             reference,
             request,
             config,
             cache,
             mirrors=tuple(mirrors or ()),
             bytes_per_second=rate,
+            reserve_bytes=parse_reserve(reserve),
             reports_to=client,
             plan_only=plan_only,
             explain=explain,
@@ -129,6 +139,8 @@ def import_bundle(
     pin: Pin = None,
     plan_only: PlanOnly = False,
     explain: Explain = False,
+    allow_cpu: AllowCpu = False,
+    root: TrustedRoot = None,
     agent: AgentAddress = DEFAULT_LISTEN,
     as_json: Json = False,
 ) -> None:
@@ -136,7 +148,7 @@ def import_bundle(
     from rsq.bundle import BundleReader
     from rsq_agent.cache import Cache
 
-    config = build_config(listen=agent)
+    config = build_config(listen=agent, allow_cpu=allow_cpu)
     cache = Cache(config.home)
     request = build_request(
         cache,
@@ -150,15 +162,17 @@ def import_bundle(
         min_accuracy=min_accuracy,
         pin=pin,
     )
-    with BundleReader(file) as bundle:
+    with BundleReader(file) as bundle, open_bundle_trust(config, bundle, root=root) as vouch:
         _carry_out(
             bundle,
+            vouch,
             "",
             request,
             config,
             cache,
             mirrors=(),
             bytes_per_second=None,
+            reserve_bytes=parse_reserve(reserve),
             reports_to=None,
             plan_only=plan_only,
             explain=explain,
@@ -168,6 +182,7 @@ def import_bundle(
 
 def _carry_out(
     origin: Origin,
+    vouch: Vouch,
     reference: str,
     request: Request,
     config: AgentConfig,
@@ -175,15 +190,16 @@ def _carry_out(
     *,
     mirrors: tuple[str, ...],
     bytes_per_second: int | None,
+    reserve_bytes: int | None,
     reports_to: RegistryClient | None,
     plan_only: bool,
     explain: bool,
     as_json: bool,
 ) -> None:
     from rsq_agent.cli.pull_report import find_memory, report
-    from rsq_agent.pull import plan_pull
+    from rsq_agent.pulling.pull import plan_pull
 
-    plan = plan_pull(origin, cache, reference, request)
+    plan = plan_pull(origin, cache, reference, request, vouch=vouch)
     if plan.version.deprecated is not None:
         name = f"{plan.version.model}:{plan.version.version}"
         print(f"{name} is deprecated: {plan.version.deprecated}", file=sys.stderr)
@@ -200,6 +216,7 @@ def _carry_out(
         request,
         config,
         route=Route(mirrors, bytes_per_second),
+        reserve_bytes=reserve_bytes,
         reports_to=reports_to,
         quiet=as_json,
     )

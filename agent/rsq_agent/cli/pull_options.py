@@ -85,7 +85,7 @@ def build_request(
     from rsq.manifest import TOWERS
     from rsq.resolve import Objective, Request
     from rsq.units import parse_size
-    from rsq_agent.device import find_device
+    from rsq_agent.node.device import find_device
     from rsq_agent.state import node_id
 
     towers = tuple(name for name in TOWERS if tower in (None, name))
@@ -97,9 +97,8 @@ def build_request(
         )
     sizes = {"vision": vram_vision, "text": vram_text}
     device = find_device()
-    if reserve is not None:
-        reserved = 0 if reserve == "0" else parse_size(reserve)
-    else:
+    reserved = parse_reserve(reserve)
+    if reserved is None:
         reserved = collections_bytes(cache, device.device_class)
     return Request(
         device,
@@ -118,11 +117,18 @@ def build_request(
     )
 
 
+def parse_reserve(text: str | None) -> int | None:
+    """Bytes of --reserve, where it was given. Raises BadInput."""
+    from rsq.units import parse_size
+
+    return 0 if text == "0" else parse_size(text) if text is not None else None
+
+
 def collections_bytes(cache: Cache, device_class: str) -> int:
     """What loaded collections take of the budgeted memory: their files, which are mapped
     (12,000 x 768 measured: 95 MB of files, 133 MB of memory with the library's own code); nothing
     of a GPU's."""
-    from rsq_agent.sparse_copy import allocated_bytes
+    from rsq_agent.collections.sparse_copy import allocated_bytes
 
     return allocated_bytes(cache.collections_folder) if device_class == "cpu" else 0
 

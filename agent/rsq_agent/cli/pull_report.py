@@ -12,7 +12,7 @@ from rich.table import Table
 
 from rsq.resolve import Candidate, Ranked, Reason, Request
 from rsq.units import format_size
-from rsq_agent.pull import PullPlan
+from rsq_agent.pulling.pull import PullPlan
 
 MAX_RANKED = 20  # combinations shown; more are counted
 
@@ -26,8 +26,8 @@ class Memory:
 
 
 def find_memory(device_class: str) -> Memory:
-    from rsq_agent.device import memory_bytes
-    from rsq_agent.free_memory import free_bytes
+    from rsq_agent.node.device import memory_bytes
+    from rsq_agent.node.free_memory import free_bytes
 
     return Memory(memory_bytes(), free_bytes(on_gpu=device_class != "cpu"))
 

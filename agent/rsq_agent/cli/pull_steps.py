@@ -20,13 +20,15 @@ from rich.progress import (
 )
 
 from rsq.errors import RsqError
+from rsq.providers import short_name
 from rsq.records import Profile
 from rsq.resolve import Request
 from rsq.rpc.registry import RegistryClient
 from rsq_agent.cache import Cache
 from rsq_agent.cli.hand_over import hand_over
 from rsq_agent.config import AgentConfig
-from rsq_agent.pull import (
+from rsq_agent.inference.tower_rules import tower_rules
+from rsq_agent.pulling.pull import (
     PullPlan,
     check_budget,
     fetch_plan,
@@ -34,7 +36,7 @@ from rsq_agent.pull import (
     prove,
     to_activation,
 )
-from rsq_agent.sources import ChunkSource
+from rsq_agent.pulling.sources import ChunkSource
 from rsq_agent.state import load_state, node_id
 
 
@@ -55,11 +57,13 @@ def run_pull(
     config: AgentConfig,
     *,
     route: Route,
+    reserve_bytes: int | None,
     reports_to: RegistryClient | None,
     quiet: bool,
 ) -> int:
     """Carries out `plan` under the node's pull lock and returns the bytes that crossed the network.
-    What was measured is told to the server `reports_to`."""
+    What was measured is told to the server `reports_to`. `reserve_bytes` is as for
+    `to_activation`."""
     console = Console(stderr=True, quiet=quiet)
     cache.home.mkdir(parents=True, exist_ok=True)
     lock = FileLock(cache.home / "pull.lock")
@@ -74,7 +78,7 @@ def run_pull(
         # 2. Prove and measure each artifact in a process of its own.
         profiles = _prove(cache, plan, request, config, console)
         # 3. Hand over to the running agent, which proves again before it swaps; or remember.
-        activation = to_activation(plan, request)
+        activation = to_activation(plan, request, reserve_bytes=reserve_bytes)
         try:
             check_budget(plan, profiles, request)
             hand_over(cache, activation, profiles, agent=config.listen, console=console)
@@ -120,6 +124,7 @@ def _fetch(
             readers=config.readers,
             mirrors=mirrors,
             bytes_per_second=route.bytes_per_second,
+            on_bad_mirror=lambda error: console.print(error.message),
         )
 
 
@@ -128,8 +133,10 @@ def _prove(
 ) -> list[Profile]:
     profiles: list[Profile] = []
     batches = tuple(sorted({1, request.max_batch}))
+    sizes = {artifact: manifest.size_bytes for artifact, manifest in plan.manifests.items()}
     for choice in plan.resolution.chosen:
-        console.print(f"Proving {choice.tower} {choice.variant} on {choice.provider} ...")
+        where = short_name(choice.provider)
+        console.print(f"Proving {choice.tower} {choice.variant} on {where} ...")
         profiles += prove(
             cache,
             choice,
@@ -137,6 +144,14 @@ def _prove(
             batches=batches,
             threads=config.threads,
             source=f"node:{node_id(cache)}",
+            rules=tower_rules(
+                cache,
+                choice.id,
+                sizes,
+                budget_bytes=request.available_bytes,
+                allow_cpu=config.allow_cpu,
+            ),
+            on_notice=console.print,
         )
     return profiles
 

@@ -2,89 +2,118 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from rsq.errors import BadInput, EnvironmentFault
+from rsq.errors import BadInput
 from rsq_agent.cli.index import DEFAULT_COLLECTION
 from rsq_agent.cli.options import AgentAddress, Collection, Json
+from rsq_agent.cli.search_options import (
+    AnyTag,
+    Bbox,
+    Collapse,
+    Diverse,
+    Exact,
+    Image,
+    Like,
+    Not,
+    Offset,
+    PerScene,
+    PolygonFile,
+    Since,
+    Space,
+    Tag,
+    Threshold,
+    Under,
+    Until,
+    Vector,
+    build_filter,
+    read_vector,
+)
+from rsq_agent.cli.search_output import ContactSheet, GeoJson, Html, SearchOutput, give_hits
 from rsq_agent.config import DEFAULT_LISTEN
-
-if TYPE_CHECKING:
-    from rsq.retrieval import SearchHit
 
 EPILOG = """Examples:
 
 rsq-agent search "port with large cargo ships"
 
-rsq-agent search --image query.jpg -k 10 --contact-sheet hits.png"""
+rsq-agent search "harbour" --bbox -71.2,42.2,-70.9,42.5 --since 2024-06-01 --until 2024-09-01
+
+rsq-agent search "ships" --image query.jpg --not "clouds" --per-scene 1
+
+rsq-agent search --image query.jpg -k 10 --contact-sheet hits.png
+
+rsq-agent search "oil tanks" -k 50 --html hits.html --geojson hits.geojson"""
 
 
 def search(
     text: Annotated[str | None, typer.Argument(metavar="[TEXT]", help="What to look for.")] = None,
-    image: Annotated[
-        Path | None, typer.Option("--image", help="Look for images like this file.")
-    ] = None,
+    image: Image = None,
+    like: Like = None,
+    vector: Vector = None,
+    space: Space = "",
+    negative: Not = None,
     k: Annotated[int, typer.Option("-k", help="How many hits.", min=1, max=1000)] = 5,
-    contact_sheet: Annotated[
-        Path | None, typer.Option("--contact-sheet", help="Write the hits as a PNG.")
-    ] = None,
+    bbox: Bbox = None,
+    polygon: PolygonFile = None,
+    since: Since = None,
+    until: Until = None,
+    tag: Tag = None,
+    any_tag: AnyTag = None,
+    under: Under = "",
+    threshold: Threshold = None,
+    offset: Offset = 0,
+    per_scene: PerScene = 0,
+    diverse: Diverse = None,
+    collapse: Collapse = None,
+    exact: Exact = False,
+    contact_sheet: ContactSheet = None,
+    html: Html = None,
+    geojson: GeoJson = None,
     collection: Collection = DEFAULT_COLLECTION,
     agent: AgentAddress = DEFAULT_LISTEN,
     as_json: Json = False,
 ) -> None:
-    """Find images by words or by an example image."""
+    """Find images by words, by images or by both, where and when you say."""
     from rsq.client import Client
+    from rsq.retrieval import Diversity
 
-    if (text is None) == (image is None):
-        raise BadInput('Give either a text or --image, for example: rsq-agent search "airport"')
+    if not (text or image or like or vector):
+        raise BadInput(
+            "Say what to look for, with a text, --image, --like or --vector, for example: "
+            'rsq-agent search "airport"'
+        )
+    wanted = build_filter(
+        bbox=bbox,
+        polygon=polygon,
+        since=since,
+        until=until,
+        tags=tag,
+        any_tags=any_tag,
+        under=under,
+    )
     with Client(agent) as client:
-        hits = client.search(text=text, image=image, k=k, collection=collection)
-    if contact_sheet is not None:
-        _write_sheet(contact_sheet, text or f"like {image}", hits)
-    if as_json:
-        rows = [
-            {"score": hit.score, "uri": hit.uri, "payload": hit.payload.to_json()} for hit in hits
-        ]
-        print(json.dumps({"hits": rows}, indent=2))
-        return
-    _print_hits(hits)
-    if contact_sheet is not None:
-        print(f"Contact sheet: {contact_sheet}")
-
-
-def _print_hits(hits: list[SearchHit]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    if not hits:
-        print("No hits; is the collection empty? See: rsq-agent index stats")
-        return
-    table = Table()
-    table.add_column("", justify="right")
-    table.add_column("cosine", justify="right")
-    table.add_column("image", overflow="fold")
-    for place, hit in enumerate(hits, 1):
-        table.add_row(str(place), f"{hit.score:.4f}", hit.uri)
-    Console().print(table)
-
-
-def _write_sheet(path: Path, title: str, hits: list[SearchHit]) -> None:
-    from rsq.errors import BadImage
-    from rsq.images import decode_image
-    from rsq_agent.contact_sheet import SheetHit, render_contact_sheet
-
-    tiles = []
-    for hit in hits:
-        try:
-            picture = decode_image(Path(hit.uri).read_bytes())
-        except (OSError, BadImage):
-            picture = None
-        tiles.append(SheetHit(picture, hit.score, Path(hit.uri).name))
-    try:
-        render_contact_sheet(title, tiles).save(path, format="PNG")
-    except OSError as e:
-        raise EnvironmentFault(f"{path} can't be written: {e.strerror or e}.") from e
+        hits = client.search(
+            text=text or (),
+            image=image or (),
+            vector=read_vector(vector) if vector is not None else None,
+            like=like or (),
+            negative=negative or (),
+            k=k,
+            offset=offset,
+            min_score=threshold,
+            filter=wanted,
+            per_uri=per_scene,
+            diversity=Diversity(diverse) if diverse is not None else None,
+            collapse_cosine=collapse,
+            exact=exact,
+            space_id=space,
+            collection=collection,
+        )
+    query = " + ".join(
+        [text or "", *(f"like {one}" for one in (*(image or ()), *(like or ()), vector) if one)]
+    ).removeprefix(" + ")
+    query += "".join(f" - {one}" for one in negative or ())
+    output = SearchOutput(contact_sheet, html, geojson, as_json)
+    give_hits(hits, output, query=query, collection=collection)

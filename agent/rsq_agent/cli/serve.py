@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from rsq.logs import LogFormat, LogLevel
-from rsq_agent.cli.options import build_config, open_watchdog
+from rsq_agent.cli.options import AllowCpu, build_config, open_watchdog
 from rsq_agent.cli.watch import Every
 from rsq_agent.config import DEFAULT_LISTEN, DEFAULT_SERVER
 
@@ -56,6 +56,7 @@ def serve(
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Allow a bind beyond loopback without TLS.")
     ] = False,
+    allow_cpu: AllowCpu = False,
     mirror: Annotated[
         bool, typer.Option("--mirror", help="Give what was pulled here to other nodes as well.")
     ] = False,
@@ -89,6 +90,15 @@ def serve(
         str | None,
         typer.Option("--metrics", help="Where Prometheus may read.", metavar="HOST:PORT"),
     ] = None,
+    collections: Annotated[
+        str | None,
+        typer.Option(
+            "--collections",
+            help="Keep collections in this Qdrant cluster instead of on this node's disk: "
+            "http://host:6333.",
+            metavar="URL",
+        ),
+    ] = None,
     otel: Annotated[
         bool, typer.Option("--otel", help="Send traces by OpenTelemetry (OTLP over gRPC).")
     ] = False,
@@ -103,7 +113,7 @@ def serve(
     from rsq.logs import configure_logs
     from rsq.units import parse_seconds, parse_size
     from rsq_agent.app import Agent
-    from rsq_agent.watch import parse_watched
+    from rsq_agent.pulling.watch import parse_watched
 
     watched = parse_watched(watch) if watch is not None else None
     configure_logs(log_format, log_level)
@@ -113,9 +123,11 @@ def serve(
         listen=listen,
         threads=threads,
         insecure=insecure,
+        allow_cpu=allow_cpu,
         mirror=mirror,
         metrics=metrics,
         http=http,
+        collections=collections,
         otel=otel,
         vram_bytes=parse_size(vram) if vram is not None else None,
         idle_unload_seconds=idle_unload * 60,

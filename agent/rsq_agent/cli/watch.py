@@ -32,8 +32,8 @@ def watch(
     from rsq.logs import LogFormat, LogLevel, configure_logs
     from rsq.units import parse_seconds
     from rsq_agent.cache import Cache
+    from rsq_agent.pulling.watch import follow, parse_watched
     from rsq_agent.state import load_state
-    from rsq_agent.watch import follow, parse_watched
 
     watched = parse_watched(reference)
     config = build_config(server=server, listen=agent, watch_seconds=parse_seconds(every))

@@ -10,8 +10,8 @@ from typing import Generic, Protocol, TypeVar
 
 import grpc
 
-from rsq_agent.embedding import Caller
-from rsq_agent.slots import WouldWait
+from rsq_agent.inference.embedding import Caller
+from rsq_agent.inference.slots import WouldWait
 
 T = TypeVar("T")
 R = TypeVar("R", covariant=True)

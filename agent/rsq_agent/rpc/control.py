@@ -9,11 +9,11 @@ import grpc
 from rsq.v1 import agent_pb2 as pb
 from rsq.v1.agent_pb2_grpc import AgentServicer
 from rsq.wire.agent import agent_status_to_pb
-from rsq_agent.activator import Activator
-from rsq_agent.memory import process_memory
+from rsq_agent.inference.activator import Activator
+from rsq_agent.inference.slots import Served
 from rsq_agent.meter import Meter
+from rsq_agent.node.memory import process_memory
 from rsq_agent.rpc.status import KnownModel, build_status
-from rsq_agent.slots import Served
 from rsq_agent.state import Activation, Wishes
 
 
@@ -87,6 +87,9 @@ def activation_from_pb(message: pb.ActivateRequest) -> Activation:
             objective=message.objective or None,
             min_accuracy=message.min_accuracy or None,
             pin=message.pin or None,
+            vision_budget_bytes=message.vision_budget_bytes or None,
+            text_budget_bytes=message.text_budget_bytes or None,
+            reserve_bytes=message.reserve_bytes if message.HasField("reserve_bytes") else None,
         ),
     )
 

@@ -12,12 +12,12 @@ from rsq.v1 import embedding_pb2 as pb
 from rsq.v1.embedding_pb2_grpc import EmbeddingServicer
 from rsq.wire.embedding import ModelInfo, ServedTower, label_scores_to_pb, model_info_to_pb
 from rsq.wire.vectors import type_from_pb, vectors_to_pb
-from rsq_agent.classify import Classified, classify_images
-from rsq_agent.embedding import EmbedResult, embed_images, embed_texts
-from rsq_agent.live_model import LiveModel
+from rsq_agent.inference.classify import Classified, classify_images
+from rsq_agent.inference.embedding import EmbedResult, embed_images, embed_texts
+from rsq_agent.inference.live_model import LiveModel
+from rsq_agent.inference.serving import Serving
 from rsq_agent.rpc.calls import caller_of, overlap
 from rsq_agent.rpc.embedding_stream import GroupStarter, image_from_pb
-from rsq_agent.serving import Serving
 
 
 class Embedding(EmbeddingServicer):

@@ -10,9 +10,9 @@ from rsq.manifest import Tower
 from rsq.v1 import embedding_pb2 as pb
 from rsq.wire.retrieval import item_error_to_pb
 from rsq.wire.vectors import vectors_to_pb
-from rsq_agent.embedding import Caller, PendingItems, RawPixels
-from rsq_agent.live_model import LiveModel
-from rsq_agent.serving import Serving
+from rsq_agent.inference.embedding import Caller, PendingItems, RawPixels
+from rsq_agent.inference.live_model import LiveModel
+from rsq_agent.inference.serving import Serving
 
 
 class GroupStarter:
@@ -40,8 +40,9 @@ class GroupStarter:
         """The items of `group` name one model."""
         with ExitStack() as stack:
             name = group[0].model
+            lease = self._serving.lease(name or None, timeout_seconds=self._caller.timeout_seconds)
             try:
-                model = stack.enter_context(self._serving.lease(name or None))
+                model = stack.enter_context(lease)
             except NotFound as e:
                 error = item_error_to_pb(e)
                 return Answered([pb.EmbedStreamResponse(error=error) for _ in group])

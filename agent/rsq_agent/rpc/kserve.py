@@ -13,8 +13,10 @@ from rsq.kserve import inference_pb2 as pb
 from rsq.kserve.inference_pb2_grpc import GRPCInferenceServiceServicer
 from rsq.manifest import Manifest
 from rsq_agent.cache import Cache
-from rsq_agent.embedding import Caller, EmbedResult, embed_images, embed_texts
-from rsq_agent.live_model import LiveModel
+from rsq_agent.inference.embedding import Caller, EmbedResult, embed_images, embed_texts
+from rsq_agent.inference.live_model import LiveModel
+from rsq_agent.inference.serving import Serving
+from rsq_agent.inference.slots import Served
 from rsq_agent.rpc.calls import caller_of
 from rsq_agent.rpc.kserve_models import (
     KINDS,
@@ -35,8 +37,6 @@ from rsq_agent.rpc.kserve_tensors import (
     rows_to_pb,
     texts_from_pb,
 )
-from rsq_agent.serving import Serving
-from rsq_agent.slots import Served
 from rsq_agent.state import Activation
 
 EXTENSIONS = ("model_repository", "model_configuration")

@@ -9,7 +9,7 @@ from rsq.errors import NotFound
 from rsq.kserve import inference_pb2 as pb
 from rsq.manifest import Manifest, Tower
 from rsq.reference import MAX_NAME_CHARACTERS
-from rsq_agent.embedding import MAX_ITEMS
+from rsq_agent.inference.embedding import MAX_ITEMS
 from rsq_agent.rpc.kserve_tensors import Datatype, TensorSpec, quote
 
 Kind = Literal["vision", "image", "text"]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rsq.errors import BadInput
 from rsq.kserve import inference_pb2 as pb
-from rsq_agent.embedding import MAX_ITEMS, RawPixels, naming_item
+from rsq_agent.inference.embedding import MAX_ITEMS, RawPixels, naming_item
 
 Datatype = Literal["BYTES", "FP32"]
 LENGTH_BYTES = 4  # before each element of a BYTES tensor in raw contents, little-endian

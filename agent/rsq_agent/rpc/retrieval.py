@@ -12,7 +12,7 @@ import grpc
 import numpy as np
 from numpy.typing import NDArray
 
-from rsq.errors import BadInput, RsqError, SpaceMismatch
+from rsq.errors import BadInput, RsqError
 from rsq.manifest import ScoringSpec
 from rsq.retrieval import (
     DEFAULT_COLLECTION,
@@ -25,35 +25,40 @@ from rsq.v1 import embedding_pb2
 from rsq.v1 import retrieval_pb2 as pb
 from rsq.v1.retrieval_pb2_grpc import RetrievalServicer
 from rsq.wire import retrieval as wire
-from rsq.wire.search_query import query_part_from_pb
-from rsq_agent.collection import Collection
-from rsq_agent.collection_store import CollectionStore
-from rsq_agent.embedding import Caller, EmbedResult, embed_images, embed_texts
-from rsq_agent.indexing import IndexingGroup
-from rsq_agent.live_model import LiveModel
+from rsq.wire.search_query import query_part_from_pb, search_options_from_pb
+from rsq_agent.cache import Cache
+from rsq_agent.collections.collection_interface import VectorCollection, VectorCollections
+from rsq_agent.collections.query import check_parts
+from rsq_agent.collections.query_parts import make_query
+from rsq_agent.collections.search import check_options, find_hits
+from rsq_agent.collections.sharing import check_sharing
+from rsq_agent.indexing.indexing_group import IndexingGroup
+from rsq_agent.inference.serving import Serving
 from rsq_agent.rpc.calls import caller_of, overlap
-from rsq_agent.rpc.embedding import timing_to_pb
-from rsq_agent.serving import Serving
 
-MAX_HITS = 1000
 MAX_ORIGINS = 1000
 log = logging.getLogger("rsq.agent")
 
 
 class Retrieval(RetrievalServicer):
-    def __init__(self, serving: Serving, collections: CollectionStore) -> None:
+    def __init__(self, serving: Serving, collections: VectorCollections, cache: Cache) -> None:
         self._serving = serving
         self._collections = collections
+        self._cache = cache
         # One at a time: building a graph takes a core for seconds.
         self._optimizer = ThreadPoolExecutor(1, thread_name_prefix="optimizer")
 
     def close(self) -> None:
         self._optimizer.shutdown(cancel_futures=True)
 
+    def optimize_later(self, collection: VectorCollection) -> None:
+        self._optimizer.submit(optimize_quietly, collection)
+
     def Index(
         self, request_iterator: Iterator[pb.IndexRequest], context: grpc.ServicerContext
     ) -> Iterator[pb.IndexResponse]:
-        filled: list[Collection] = []  # one, once the first item has arrived
+        filled: list[VectorCollection] = []  # one, once the first item has arrived
+        allowed: set[str] = set()  # artifacts that were found to belong into it
 
         def start(group: list[pb.IndexRequest]) -> IndexingGroup:
             name = group[0].collection or DEFAULT_COLLECTION
@@ -62,12 +67,15 @@ class Retrieval(RetrievalServicer):
             items = [wire.index_item_from_pb(request) for request in group]
             with ExitStack() as stack:
                 model = stack.enter_context(self._serving.lease())
-                model.tower("vision")
+                artifact_id = model.tower("vision").artifact_id
                 collection = self._collections.open_or_create(
                     name,
                     space_id=model.manifest.space_id,
                     dimension=model.manifest.dimension,
                 )
+                if artifact_id not in allowed:
+                    check_sharing(self._cache, artifact_id, collection)
+                    allowed.add(artifact_id)
                 filled[:] = [collection]
                 return IndexingGroup(model, collection, items, caller_of(context), stack)
 
@@ -75,19 +83,21 @@ class Retrieval(RetrievalServicer):
             for outcome in outcomes:
                 yield wire.index_outcome_to_pb(outcome)
         for collection in filled:
-            self._optimizer.submit(optimize_quietly, collection)
+            self.optimize_later(collection)
 
     def Search(self, request: pb.SearchRequest, context: grpc.ServicerContext) -> pb.SearchResponse:
-        limit = request.limit or 10
-        if limit > MAX_HITS:
-            raise BadInput(f"{limit} hits in one call, over the limit of {MAX_HITS}.")
+        options = search_options_from_pb(request)
+        parts = [query_part_from_pb(part) for part in request.parts]
+        check_options(options)
+        check_parts(parts)
         with self._serving.lease() as model:
+            space_id = model.manifest.space_id
             collection = self._collections.open(request.collection or DEFAULT_COLLECTION)
-            vector, timing = _query(model, request, caller_of(context))
-            started = time.perf_counter()
-            hits = collection.search(
-                vector, space_id=model.manifest.space_id, limit=limit, offset=request.offset
+            query = make_query(
+                model, collection, parts, space_id=request.space_id, caller=caller_of(context)
             )
+            started = time.perf_counter()
+            hits = find_hits(collection, query.vector, space_id=space_id, options=options)
             search_ms = (time.perf_counter() - started) * 1000
             scores = np.array([hit.score for hit in hits])
             chances = _chances(scores, model.manifest.scoring)
@@ -104,8 +114,12 @@ class Retrieval(RetrievalServicer):
                     )
                     for hit, chance in zip(hits, chances, strict=True)
                 ],
-                space_id=model.manifest.space_id,
-                timing=timing,
+                space_id=space_id,
+                timing=embedding_pb2.Timing(
+                    queue_ms=query.queue_ms,
+                    preprocess_ms=query.preprocess_ms,
+                    inference_ms=query.inference_ms,
+                ),
                 search_ms=search_ms,
             )
 
@@ -124,7 +138,11 @@ class Retrieval(RetrievalServicer):
 
     def Delete(self, request: pb.DeleteRequest, context: grpc.ServicerContext) -> pb.DeleteResponse:
         collection = self._collections.open(request.collection or DEFAULT_COLLECTION)
-        return pb.DeleteResponse(deleted=collection.delete(list(request.uris)))
+        outdated = [wire.origin_from_pb(message) for message in request.outdated]
+        if len(outdated) > MAX_ORIGINS:
+            raise BadInput(f"{len(outdated)} origins in one call, over the limit of {MAX_ORIGINS}.")
+        deleted = collection.delete(list(request.uris))
+        return pb.DeleteResponse(deleted=deleted + collection.delete_outdated(outdated))
 
     def GetStats(
         self, request: pb.GetStatsRequest, context: grpc.ServicerContext
@@ -146,36 +164,13 @@ class Retrieval(RetrievalServicer):
         return pb.GetStatsResponse(collections=[wire.collection_info_to_pb(row) for row in rows])
 
 
-def optimize_quietly(collection: Collection) -> None:
+def optimize_quietly(collection: VectorCollection) -> None:
     """Builds the search graph where enough vectors wait for it. Search is exact until then, so a
     failure costs speed only."""
     try:
         collection.optimize()
     except RsqError as e:
         log.warning("the collection %s was not optimized: %s", collection.name, e)
-
-
-def _query(
-    model: LiveModel, request: pb.SearchRequest, caller: Caller
-) -> tuple[NDArray[np.float32], embedding_pb2.Timing]:
-    """The query vector, float32 [dim], and how long it took to make."""
-    parts = [query_part_from_pb(part) for part in request.parts]
-    if len(parts) != 1:
-        raise BadInput(f"A search takes one text, image or vector, not {len(parts)}.")
-    (part,) = parts
-    if part.text is not None:
-        result: EmbedResult = embed_texts(model, [part.text], caller)
-    elif part.image is not None:
-        result = embed_images(model, [part.image], caller)
-    elif part.vector is not None:
-        if request.space_id != model.manifest.space_id:
-            raise SpaceMismatch(
-                "The query vector is of another embedding space than the model served here."
-            )
-        return part.vector, embedding_pb2.Timing()
-    else:
-        raise BadInput("A search needs a text, an image or a vector.")
-    return result.rows[0], timing_to_pb(result)
 
 
 def _chances(scores: NDArray[np.float64], scoring: ScoringSpec) -> list[float]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from rsq import __version__
 from rsq.wire.agent import AgentStatus, ModelStatus, TowerStatus
-from rsq_agent.live_model import LiveModel, LiveTower
-from rsq_agent.memory import Memory
+from rsq_agent.inference.live_model import LiveModel, LiveTower
 from rsq_agent.meter import Meter
+from rsq_agent.node.memory import Memory
 from rsq_agent.state import Activation
 
 

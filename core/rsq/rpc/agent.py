@@ -47,6 +47,9 @@ class Wanted(TypedDict):
     objective: NotRequired[str | None]
     min_accuracy: NotRequired[float | None]
     pin: NotRequired[str | None]
+    vision_budget_bytes: NotRequired[int | None]
+    text_budget_bytes: NotRequired[int | None]
+    reserve_bytes: NotRequired[int | None]
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,11 @@ from rsq.request_id import REQUEST_ID_KEY, choose_request_id
 from rsq.wire.status import to_status
 
 log = logging.getLogger("rsq.rpc")
-_EXEMPT = ("/grpc.health.v1.Health/", "/grpc.reflection.")
+_EXEMPT = (
+    "/grpc.health.v1.Health/",
+    "/grpc.reflection.",
+    "/inference.GRPCInferenceService/ServerLive",
+)
 
 
 class CallInterceptor(grpc.ServerInterceptor):

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from rsq.v1 import registry_pb2 as rsq_dot_v1_dot_registry__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12rsq/v1/agent.proto\x12\x06rsq.v1\x1a\x15rsq/v1/registry.proto\"\xe3\x01\n\x0f\x41\x63tivateRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x14\n\x0c\x61rtifact_ids\x18\x03 \x03(\t\x12\x11\n\tproviders\x18\x04 \x03(\t\x12\x14\n\x0c\x62udget_bytes\x18\x05 \x01(\x04\x12\x11\n\tmax_batch\x18\x06 \x01(\r\x12\x12\n\npeak_bytes\x18\x07 \x03(\x04\x12\x14\n\x0cload_seconds\x18\x08 \x01(\x01\x12\x11\n\tobjective\x18\t \x01(\t\x12\x14\n\x0cmin_accuracy\x18\n \x01(\x01\x12\x0b\n\x03pin\x18\x0b \x01(\t\"X\n\x16PlanActivationResponse\x12\x14\n\x0cside_by_side\x18\x01 \x01(\x08\x12\x18\n\x10\x64owntime_seconds\x18\x02 \x01(\x01\x12\x0e\n\x06reason\x18\x03 \x01(\t\"B\n\x10\x41\x63tivateResponse\x12\x14\n\x0cside_by_side\x18\x01 \x01(\x08\x12\x18\n\x10\x64owntime_seconds\x18\x02 \x01(\x01\" \n\x0fRollbackRequest\x12\r\n\x05model\x18\x01 \x01(\t\"H\n\x10RollbackResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x14\n\x0c\x61rtifact_ids\x18\x03 \x03(\t\"\x1c\n\x0bLoadRequest\x12\r\n\x05model\x18\x01 \x01(\t\"\x0e\n\x0cLoadResponse\"\x1e\n\rUnloadRequest\x12\r\n\x05model\x18\x01 \x01(\t\"\x10\n\x0eUnloadResponse\"\x12\n\x10GetStatusRequest\"\xfb\x01\n\x11GetStatusResponse\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x15\n\ragent_version\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x0f\n\x07version\x18\x05 \x01(\r\x12\x14\n\x0c\x61rtifact_ids\x18\x06 \x03(\t\x12\x16\n\x0euptime_seconds\x18\x07 \x01(\x01\x12#\n\x06models\x18\x08 \x03(\x0b\x32\x13.rsq.v1.ModelStatus\x12\x0e\n\x06\x64\x65vice\x18\t \x01(\t\x12\x16\n\x0eresident_bytes\x18\n \x01(\x04\x12\x14\n\x0c\x64\x65vice_bytes\x18\x0b \x01(\x04\"\xa7\x01\n\x0bModelStatus\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x18\n\x10previous_version\x18\x03 \x01(\r\x12\r\n\x05state\x18\x04 \x01(\t\x12\x14\n\x0cidle_seconds\x18\x05 \x01(\x01\x12\x14\n\x0c\x62udget_bytes\x18\x06 \x01(\x04\x12#\n\x06towers\x18\x07 \x03(\x0b\x32\x13.rsq.v1.TowerStatus\"\xfd\x01\n\x0bTowerStatus\x12\x1c\n\x05tower\x18\x01 \x01(\x0e\x32\r.rsq.v1.Tower\x12\x13\n\x0b\x61rtifact_id\x18\x02 \x01(\t\x12\x0f\n\x07variant\x18\x03 \x01(\t\x12\x10\n\x08provider\x18\x04 \x01(\t\x12\x0f\n\x07workers\x18\x05 \x01(\r\x12\x0f\n\x07threads\x18\x06 \x01(\r\x12\x11\n\tmax_batch\x18\x07 \x01(\r\x12\x0f\n\x07waiting\x18\x08 \x01(\r\x12\r\n\x05items\x18\t \x01(\x04\x12\x0f\n\x07refused\x18\n \x01(\x04\x12\x0e\n\x06p50_ms\x18\x0b \x01(\x01\x12\x0e\n\x06p99_ms\x18\x0c \x01(\x01\x12\x12\n\nmean_batch\x18\r \x01(\x01\x32\xfe\x02\n\x05\x41gent\x12I\n\x0ePlanActivation\x12\x17.rsq.v1.ActivateRequest\x1a\x1e.rsq.v1.PlanActivationResponse\x12=\n\x08\x41\x63tivate\x12\x17.rsq.v1.ActivateRequest\x1a\x18.rsq.v1.ActivateResponse\x12=\n\x08Rollback\x12\x17.rsq.v1.RollbackRequest\x1a\x18.rsq.v1.RollbackResponse\x12\x31\n\x04Load\x12\x13.rsq.v1.LoadRequest\x1a\x14.rsq.v1.LoadResponse\x12\x37\n\x06Unload\x12\x15.rsq.v1.UnloadRequest\x1a\x16.rsq.v1.UnloadResponse\x12@\n\tGetStatus\x12\x18.rsq.v1.GetStatusRequest\x1a\x19.rsq.v1.GetStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12rsq/v1/agent.proto\x12\x06rsq.v1\x1a\x15rsq/v1/registry.proto\"\xc9\x02\n\x0f\x41\x63tivateRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x14\n\x0c\x61rtifact_ids\x18\x03 \x03(\t\x12\x11\n\tproviders\x18\x04 \x03(\t\x12\x14\n\x0c\x62udget_bytes\x18\x05 \x01(\x04\x12\x11\n\tmax_batch\x18\x06 \x01(\r\x12\x12\n\npeak_bytes\x18\x07 \x03(\x04\x12\x14\n\x0cload_seconds\x18\x08 \x01(\x01\x12\x11\n\tobjective\x18\t \x01(\t\x12\x14\n\x0cmin_accuracy\x18\n \x01(\x01\x12\x0b\n\x03pin\x18\x0b \x01(\t\x12\x1b\n\x13vision_budget_bytes\x18\x0c \x01(\x04\x12\x19\n\x11text_budget_bytes\x18\r \x01(\x04\x12\x1a\n\rreserve_bytes\x18\x0e \x01(\x04H\x00\x88\x01\x01\x42\x10\n\x0e_reserve_bytes\"X\n\x16PlanActivationResponse\x12\x14\n\x0cside_by_side\x18\x01 \x01(\x08\x12\x18\n\x10\x64owntime_seconds\x18\x02 \x01(\x01\x12\x0e\n\x06reason\x18\x03 \x01(\t\"B\n\x10\x41\x63tivateResponse\x12\x14\n\x0cside_by_side\x18\x01 \x01(\x08\x12\x18\n\x10\x64owntime_seconds\x18\x02 \x01(\x01\" \n\x0fRollbackRequest\x12\r\n\x05model\x18\x01 \x01(\t\"H\n\x10RollbackResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x14\n\x0c\x61rtifact_ids\x18\x03 \x03(\t\"\x1c\n\x0bLoadRequest\x12\r\n\x05model\x18\x01 \x01(\t\"\x0e\n\x0cLoadResponse\"\x1e\n\rUnloadRequest\x12\r\n\x05model\x18\x01 \x01(\t\"\x10\n\x0eUnloadResponse\"\x12\n\x10GetStatusRequest\"\xfb\x01\n\x11GetStatusResponse\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x15\n\ragent_version\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x0f\n\x07version\x18\x05 \x01(\r\x12\x14\n\x0c\x61rtifact_ids\x18\x06 \x03(\t\x12\x16\n\x0euptime_seconds\x18\x07 \x01(\x01\x12#\n\x06models\x18\x08 \x03(\x0b\x32\x13.rsq.v1.ModelStatus\x12\x0e\n\x06\x64\x65vice\x18\t \x01(\t\x12\x16\n\x0eresident_bytes\x18\n \x01(\x04\x12\x14\n\x0c\x64\x65vice_bytes\x18\x0b \x01(\x04\"\xa7\x01\n\x0bModelStatus\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x18\n\x10previous_version\x18\x03 \x01(\r\x12\r\n\x05state\x18\x04 \x01(\t\x12\x14\n\x0cidle_seconds\x18\x05 \x01(\x01\x12\x14\n\x0c\x62udget_bytes\x18\x06 \x01(\x04\x12#\n\x06towers\x18\x07 \x03(\x0b\x32\x13.rsq.v1.TowerStatus\"\xfd\x01\n\x0bTowerStatus\x12\x1c\n\x05tower\x18\x01 \x01(\x0e\x32\r.rsq.v1.Tower\x12\x13\n\x0b\x61rtifact_id\x18\x02 \x01(\t\x12\x0f\n\x07variant\x18\x03 \x01(\t\x12\x10\n\x08provider\x18\x04 \x01(\t\x12\x0f\n\x07workers\x18\x05 \x01(\r\x12\x0f\n\x07threads\x18\x06 \x01(\r\x12\x11\n\tmax_batch\x18\x07 \x01(\r\x12\x0f\n\x07waiting\x18\x08 \x01(\r\x12\r\n\x05items\x18\t \x01(\x04\x12\x0f\n\x07refused\x18\n \x01(\x04\x12\x0e\n\x06p50_ms\x18\x0b \x01(\x01\x12\x0e\n\x06p99_ms\x18\x0c \x01(\x01\x12\x12\n\nmean_batch\x18\r \x01(\x01\x32\xfe\x02\n\x05\x41gent\x12I\n\x0ePlanActivation\x12\x17.rsq.v1.ActivateRequest\x1a\x1e.rsq.v1.PlanActivationResponse\x12=\n\x08\x41\x63tivate\x12\x17.rsq.v1.ActivateRequest\x1a\x18.rsq.v1.ActivateResponse\x12=\n\x08Rollback\x12\x17.rsq.v1.RollbackRequest\x1a\x18.rsq.v1.RollbackResponse\x12\x31\n\x04Load\x12\x13.rsq.v1.LoadRequest\x1a\x14.rsq.v1.LoadResponse\x12\x37\n\x06Unload\x12\x15.rsq.v1.UnloadRequest\x1a\x16.rsq.v1.UnloadResponse\x12@\n\tGetStatus\x12\x18.rsq.v1.GetStatusRequest\x1a\x19.rsq.v1.GetStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,31 +33,31 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rsq.v1.agent_pb2', _globals
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ACTIVATEREQUEST']._serialized_start=54
-  _globals['_ACTIVATEREQUEST']._serialized_end=281
-  _globals['_PLANACTIVATIONRESPONSE']._serialized_start=283
-  _globals['_PLANACTIVATIONRESPONSE']._serialized_end=371
-  _globals['_ACTIVATERESPONSE']._serialized_start=373
-  _globals['_ACTIVATERESPONSE']._serialized_end=439
-  _globals['_ROLLBACKREQUEST']._serialized_start=441
-  _globals['_ROLLBACKREQUEST']._serialized_end=473
-  _globals['_ROLLBACKRESPONSE']._serialized_start=475
-  _globals['_ROLLBACKRESPONSE']._serialized_end=547
-  _globals['_LOADREQUEST']._serialized_start=549
-  _globals['_LOADREQUEST']._serialized_end=577
-  _globals['_LOADRESPONSE']._serialized_start=579
-  _globals['_LOADRESPONSE']._serialized_end=593
-  _globals['_UNLOADREQUEST']._serialized_start=595
-  _globals['_UNLOADREQUEST']._serialized_end=625
-  _globals['_UNLOADRESPONSE']._serialized_start=627
-  _globals['_UNLOADRESPONSE']._serialized_end=643
-  _globals['_GETSTATUSREQUEST']._serialized_start=645
-  _globals['_GETSTATUSREQUEST']._serialized_end=663
-  _globals['_GETSTATUSRESPONSE']._serialized_start=666
-  _globals['_GETSTATUSRESPONSE']._serialized_end=917
-  _globals['_MODELSTATUS']._serialized_start=920
-  _globals['_MODELSTATUS']._serialized_end=1087
-  _globals['_TOWERSTATUS']._serialized_start=1090
-  _globals['_TOWERSTATUS']._serialized_end=1343
-  _globals['_AGENT']._serialized_start=1346
-  _globals['_AGENT']._serialized_end=1728
+  _globals['_ACTIVATEREQUEST']._serialized_end=383
+  _globals['_PLANACTIVATIONRESPONSE']._serialized_start=385
+  _globals['_PLANACTIVATIONRESPONSE']._serialized_end=473
+  _globals['_ACTIVATERESPONSE']._serialized_start=475
+  _globals['_ACTIVATERESPONSE']._serialized_end=541
+  _globals['_ROLLBACKREQUEST']._serialized_start=543
+  _globals['_ROLLBACKREQUEST']._serialized_end=575
+  _globals['_ROLLBACKRESPONSE']._serialized_start=577
+  _globals['_ROLLBACKRESPONSE']._serialized_end=649
+  _globals['_LOADREQUEST']._serialized_start=651
+  _globals['_LOADREQUEST']._serialized_end=679
+  _globals['_LOADRESPONSE']._serialized_start=681
+  _globals['_LOADRESPONSE']._serialized_end=695
+  _globals['_UNLOADREQUEST']._serialized_start=697
+  _globals['_UNLOADREQUEST']._serialized_end=727
+  _globals['_UNLOADRESPONSE']._serialized_start=729
+  _globals['_UNLOADRESPONSE']._serialized_end=745
+  _globals['_GETSTATUSREQUEST']._serialized_start=747
+  _globals['_GETSTATUSREQUEST']._serialized_end=765
+  _globals['_GETSTATUSRESPONSE']._serialized_start=768
+  _globals['_GETSTATUSRESPONSE']._serialized_end=1019
+  _globals['_MODELSTATUS']._serialized_start=1022
+  _globals['_MODELSTATUS']._serialized_end=1189
+  _globals['_TOWERSTATUS']._serialized_start=1192
+  _globals['_TOWERSTATUS']._serialized_end=1445
+  _globals['_AGENT']._serialized_start=1448
+  _globals['_AGENT']._serialized_end=1830
 # @@protoc_insertion_point(module_scope)

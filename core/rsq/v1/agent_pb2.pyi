@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ActivateRequest(_message.Message):
-    __slots__ = ("model", "version", "artifact_ids", "providers", "budget_bytes", "max_batch", "peak_bytes", "load_seconds", "objective", "min_accuracy", "pin")
+    __slots__ = ("model", "version", "artifact_ids", "providers", "budget_bytes", "max_batch", "peak_bytes", "load_seconds", "objective", "min_accuracy", "pin", "vision_budget_bytes", "text_budget_bytes", "reserve_bytes")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     ARTIFACT_IDS_FIELD_NUMBER: _ClassVar[int]
@@ -20,6 +20,9 @@ class ActivateRequest(_message.Message):
     OBJECTIVE_FIELD_NUMBER: _ClassVar[int]
     MIN_ACCURACY_FIELD_NUMBER: _ClassVar[int]
     PIN_FIELD_NUMBER: _ClassVar[int]
+    VISION_BUDGET_BYTES_FIELD_NUMBER: _ClassVar[int]
+    TEXT_BUDGET_BYTES_FIELD_NUMBER: _ClassVar[int]
+    RESERVE_BYTES_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: int
     artifact_ids: _containers.RepeatedScalarFieldContainer[str]
@@ -31,7 +34,10 @@ class ActivateRequest(_message.Message):
     objective: str
     min_accuracy: float
     pin: str
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., artifact_ids: _Optional[_Iterable[str]] = ..., providers: _Optional[_Iterable[str]] = ..., budget_bytes: _Optional[int] = ..., max_batch: _Optional[int] = ..., peak_bytes: _Optional[_Iterable[int]] = ..., load_seconds: _Optional[float] = ..., objective: _Optional[str] = ..., min_accuracy: _Optional[float] = ..., pin: _Optional[str] = ...) -> None: ...
+    vision_budget_bytes: int
+    text_budget_bytes: int
+    reserve_bytes: int
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., artifact_ids: _Optional[_Iterable[str]] = ..., providers: _Optional[_Iterable[str]] = ..., budget_bytes: _Optional[int] = ..., max_batch: _Optional[int] = ..., peak_bytes: _Optional[_Iterable[int]] = ..., load_seconds: _Optional[float] = ..., objective: _Optional[str] = ..., min_accuracy: _Optional[float] = ..., pin: _Optional[str] = ..., vision_budget_bytes: _Optional[int] = ..., text_budget_bytes: _Optional[int] = ..., reserve_bytes: _Optional[int] = ...) -> None: ...
 
 class PlanActivationResponse(_message.Message):
     __slots__ = ("side_by_side", "downtime_seconds", "reason")

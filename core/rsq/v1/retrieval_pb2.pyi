@@ -198,14 +198,16 @@ class Hit(_message.Message):
     def __init__(self, score: _Optional[float] = ..., probability: _Optional[float] = ..., uri: _Optional[str] = ..., payload: _Optional[_Union[Payload, _Mapping]] = ..., artifact_id: _Optional[str] = ...) -> None: ...
 
 class DeleteRequest(_message.Message):
-    __slots__ = ("collection", "uris", "uri_prefix")
+    __slots__ = ("collection", "uris", "uri_prefix", "outdated")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     URIS_FIELD_NUMBER: _ClassVar[int]
     URI_PREFIX_FIELD_NUMBER: _ClassVar[int]
+    OUTDATED_FIELD_NUMBER: _ClassVar[int]
     collection: str
     uris: _containers.RepeatedScalarFieldContainer[str]
     uri_prefix: str
-    def __init__(self, collection: _Optional[str] = ..., uris: _Optional[_Iterable[str]] = ..., uri_prefix: _Optional[str] = ...) -> None: ...
+    outdated: _containers.RepeatedCompositeFieldContainer[Origin]
+    def __init__(self, collection: _Optional[str] = ..., uris: _Optional[_Iterable[str]] = ..., uri_prefix: _Optional[str] = ..., outdated: _Optional[_Iterable[_Union[Origin, _Mapping]]] = ...) -> None: ...
 
 class DeleteResponse(_message.Message):
     __slots__ = ("deleted",)

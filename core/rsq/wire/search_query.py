@@ -78,6 +78,12 @@ def filter_from_pb(message: pb.Filter) -> SearchFilter:
 def search_to_pb(
     parts: Sequence[QueryPart], options: SearchOptions, *, collection: str, space_id: str
 ) -> pb.SearchRequest:
+    """Raises BadInput for a count that is negative or too large for the wire."""
+    counts = [options.limit - 1, options.offset, options.per_uri]
+    if options.diversity is not None:
+        counts.append(options.diversity.fetch)
+    if not all(0 <= count < 1 << 31 for count in counts):
+        raise BadInput("The limit of a search is at least 1, and no other count is below 0.")
     message = pb.SearchRequest(
         collection=collection,
         parts=[query_part_to_pb(part) for part in parts],

@@ -57,8 +57,8 @@ def vectors_to_pb(rows: NDArray[np.float32], kind: VectorType) -> pb.Vectors:
 
 
 def vectors_from_pb(message: pb.Vectors) -> NDArray[np.float32]:
-    """float32 [count, dimension]. Raises BadInput when the bytes do not add up, and for numbers that
-    are not finite."""
+    """float32 [count, dimension]. Raises BadInput when the bytes do not add up, and for numbers
+    that are not finite."""
     dtype = _DTYPES[type_from_pb(message.dtype)]
     if len(message.data) != message.count * message.dimension * dtype.itemsize:
         raise BadInput(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import rsq
 from rsq.chunks import describe_file
 from rsq.encoder import ONNX_FORMAT
 from rsq.manifest import (
@@ -21,6 +22,7 @@ from rsq.manifest import (
     Tower,
     encode_manifest,
 )
+from rsq.onnx_session import import_onnxruntime
 from rsq.probe import encode_probe
 from rsq.torch_tower import PROGRAM_NAME, TORCH_FORMAT
 from rsq_server.build.artifact import MANIFEST_NAME, BuiltArtifact
@@ -56,8 +58,10 @@ class CheckpointFacts:
 
 
 def read_tools() -> dict[str, str]:
-    """The versions of what an artifact's bytes depend on."""
-    return {name: version(name) for name in _TOOLS}
+    """The versions of what an artifact's bytes depend on. ONNX Runtime comes in several flavours,
+    and rsq may run from its folder, so these two say themselves what they are."""
+    known = {"rsq-server": rsq.__version__, "onnxruntime": import_onnxruntime().__version__}
+    return {name: known.get(name) or version(name) for name in _TOOLS}
 
 
 def assemble_artifact(

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rsq.encoder import INPUT_NAMES, TowerSession
+from rsq.encoder import INPUT_NAMES
 from rsq.manifest import TOWERS, Tower
+from rsq.onnx_session import TowerSession
 from rsq.providers import CPU_PROVIDER
 from rsq.similarity import row_cosines
 from rsq_server.build.calibration import Preparer, choose_calibration

@@ -7,22 +7,16 @@ images searched with images.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import NDArray
 
 from rsq_server.build.intervals import with_intervals
 from rsq_server.build.metrics import OVERLAP_AT
 from rsq_server.build.neighbours import find_nearest, shared_share
-from rsq_server.gates import find_fault
 
 SEED = 20_260_302
 # Each searches the whole index, so their number times the images' is what this costs.
 MAX_IMAGE_QUERIES = 2000
-
-_COSTS = ("mixed_overlap_change", "cross_image_overlap_change")
-_NEEDED = {"cosine_mean", "spread_ratio", *(f"{name}_high" for name in _COSTS)}
 
 
 def compare_crossings(
@@ -63,23 +57,3 @@ def compare_crossings(
         "cross_image_overlap_at_10": float(crossed.mean()),
         **with_intervals({"cross_image_overlap_change": crossed - alone}),
     }
-
-
-def may_share(metrics: Mapping[str, float]) -> bool:
-    """Whether a collection may hold vectors of this vision artifact beside FP32's, by its metrics:
-    only where it is healthy by itself and mixing costs no more than using it alone would.
-
-    Two costs, because each misses what the other sees. A variant in a space of its own (rotated,
-    say) answers images as well as FP32 while it is alone, and finds nothing of FP32's:
-    `cross_image_overlap_change`. One whose cosines with every text are shifted ranks its own
-    images as FP32 does, and in a mixed index puts all of them first or last:
-    `mixed_overlap_change`. The mixed overlap itself proves nothing: with a variant that is never
-    found, FP32's half of each answer is still right. Nor does a cost prove anything of a variant
-    that a fixed gate refuses: mixing cannot make it worse.
-
-    A cost counts as one where its whole 95 % interval lies below 0. What was not measured may not
-    be shared.
-    """
-    if not metrics.keys() >= _NEEDED or find_fault(metrics) is not None:
-        return False
-    return all(metrics[f"{name}_high"] >= 0 for name in _COSTS)

@@ -8,9 +8,10 @@ from typing import Any
 import onnx_ir as ir
 import torch
 
-from rsq.encoder import INPUT_NAMES, OUTPUT_NAME, TowerSession
+from rsq.encoder import INPUT_NAMES
 from rsq.errors import BadSource, InternalError
 from rsq.manifest import Tower
+from rsq.onnx_session import OUTPUT_NAME, TowerSession
 from rsq.providers import CPU_PROVIDER
 from rsq.similarity import normalise, row_cosines
 from rsq_server.build.dual_encoder import DualEncoder

@@ -12,7 +12,7 @@ import onnx_ir as ir
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from rsq.encoder import OUTPUT_NAME
+from rsq.onnx_session import OUTPUT_NAME
 from rsq.providers import CPU_PROVIDER
 from rsq_server.build.external_data import open_model
 from rsq_server.build.last_layer import Fit, find_last_layer, fit_last_layer

@@ -66,7 +66,7 @@ def export(
     from rsq.manifest import TOWERS
     from rsq.units import format_size
     from rsq_server.app import open_stores
-    from rsq_server.bundles import prepare_export
+    from rsq_server.bundles import carried_metadata, prepare_export
     from rsq_server.oci_layout import write_layout
 
     if output is not None and oci is not None:
@@ -75,12 +75,16 @@ def export(
     if tower is not None and chosen is None:
         raise BadInput(f"{tower[:40]!r} is not a tower; write --tower vision or --tower text.")
     names = [name.strip() for name in (variants or "").split(",") if name.strip()]
-    with open_stores(build_config()) as stores, show_bar("Exporting") as advance:
+    config = build_config()
+    with open_stores(config) as stores, show_bar("Exporting") as advance:
         version = stores.catalogue.resolve_reference(reference)
         version = prepare_export(version, variants=names, tower=chosen)
         path = oci or output or Path(f"{version.model}-{version.version}.rsq")
-        write = write_bundle if oci is None else write_layout
-        size_bytes = write(path, version, stores.blobs, advance)
+        if oci is None:
+            trust = carried_metadata(config.trust_folder)
+            size_bytes = write_bundle(path, version, stores.blobs, advance, trust=trust)
+        else:
+            size_bytes = write_layout(path, version, stores.blobs, advance)
     if as_json:
         print_json(
             {

@@ -21,6 +21,7 @@ from rsq_server.cli import (
 )
 from rsq_server.cli.aliases import alias
 from rsq_server.cli.options import BlobsUrl, DatabaseUrl, keep_locations
+from rsq_server.cli.trust import trust
 
 EPILOG = """Examples:
 
@@ -48,6 +49,7 @@ app.command(epilog=models.MODELS_EPILOG)(models.models)
 app.command(epilog=models.SHOW_EPILOG)(models.show)
 app.command(epilog=report.EPILOG)(report.report)
 app.add_typer(alias, name="alias")
+app.add_typer(trust, name="trust")
 app.command(epilog=lifecycle.DEPRECATE_EPILOG)(lifecycle.deprecate)
 app.command(epilog=lifecycle.DELETE_EPILOG)(lifecycle.delete)
 app.command(epilog=maintenance.GC_EPILOG)(maintenance.gc)

@@ -95,6 +95,14 @@ def publish(
     alias: Annotated[
         str | None, typer.Option("--alias", help="Point this alias at the new version.")
     ] = None,
+    source_key: Annotated[
+        Path | None,
+        typer.Option(
+            "--source-key",
+            help="The public key (PEM) that must have signed the source's model.sig.",
+            metavar="FILE",
+        ),
+    ] = None,
     server: Annotated[
         str | None,
         typer.Option(
@@ -133,6 +141,7 @@ def publish(
             gates=gates,
             keep_rejected=keep_rejected,
             journal_folder=config.journal_folder,
+            source_key=source_key,
         )
         result = run_publish(request, catalogue=catalogue, blobs=blobs, progress=progress)
     if as_json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rsq.records import PairEvaluation, VersionRow
-from rsq_server.build.crossing import may_share
+from rsq.sharing import may_share
 from rsq_server.report_page.artifact_tables import metric_cell
 from rsq_server.report_page.formats import DASH
 from rsq_server.report_page.tables import Cell, Column, Group, Row, Table

@@ -2,8 +2,8 @@
 
 Only the top level of a repository or folder is read. Two kinds of files count: those that decide
 what the towers compute (configuration, preprocessing, tokenizer, weights), which the digest covers,
-and the README and licence, which are fetched for the licence but left out of the digest: rewording
-a README does not make another source. Everything else, pickled weights above all, is never fetched:
+and the README, licence and signature, which are fetched but left out of the digest: rewording a
+README does not make another source. Everything else, pickled weights above all, is never fetched:
 loading a pickle runs the code in it.
 """
 
@@ -35,6 +35,7 @@ _DECISIVE = frozenset(
     }
 )
 _DECISIVE_SUFFIXES = (".safetensors", ".model")  # weights; SentencePiece models
+SIGNATURE_NAME = "model.sig"  # of OpenSSF model signing
 _PICKLED_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack")
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", re.ASCII)
 
@@ -66,10 +67,13 @@ def is_decisive(name: str) -> bool:
 
 
 def is_wanted(name: str) -> bool:
-    """Whether the file is fetched: a plain name at the top level, decisive or about the licence."""
+    """Whether the file is fetched: a plain name at the top level, decisive, about the licence, or
+    the signature."""
     return is_decisive(name) or (
         bool(_PLAIN.fullmatch(name))
-        and (name == "README.md" or name.upper().startswith(("LICENSE", "LICENCE")))
+        and (
+            name in ("README.md", SIGNATURE_NAME) or name.upper().startswith(("LICENSE", "LICENCE"))
+        )
     )
 
 

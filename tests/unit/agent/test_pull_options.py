@@ -9,13 +9,13 @@ from rsq.errors import BadInput
 from rsq.providers import CPU_PROVIDER
 from rsq.resolve import Device, Objective, Request
 from rsq_agent.cache import Cache
-from rsq_agent.cli.pull_options import build_request, collections_bytes, parse_share
+from rsq_agent.cli.pull_options import build_request, collections_bytes, parse_reserve, parse_share
 from rsq_agent.state import node_id
 
 
 @pytest.fixture(autouse=True)
 def _on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rsq_agent.device.find_device", lambda: Device("cpu", (CPU_PROVIDER,)))
+    monkeypatch.setattr("rsq_agent.node.device.find_device", lambda: Device("cpu", (CPU_PROVIDER,)))
 
 
 def _build(cache: Cache, **changes: str) -> Request:
@@ -70,6 +70,12 @@ def test_collections_are_reserved_at_their_size_unless_told_otherwise(tmp_path: 
     assert collections_bytes(cache, "cuda:NVIDIA L4") == 0
     assert _build(cache, reserve="5MB").reserved_bytes == 5_000_000
     assert _build(cache, reserve="0").reserved_bytes == 0
+
+
+def test_a_reserve_is_remembered_only_where_it_was_given() -> None:
+    assert (parse_reserve(None), parse_reserve("0"), parse_reserve("5MB")) == (None, 0, 5_000_000)
+    with pytest.raises(BadInput, match="some"):
+        parse_reserve("some")
 
 
 def test_a_node_says_who_it_is_once_it_has_an_id(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from rsq.providers import CPU_PROVIDER
 from rsq.records import ArtifactEvaluation, ArtifactRow
 from rsq.resolve import Device, Request, resolve
 from rsq_agent.cli.pull_report import MAX_RANKED, Memory, report
-from rsq_agent.pull import PullPlan
+from rsq_agent.pulling.pull import PullPlan
 
 MB = 10**6
 VARIANTS = [f"v{number}" for number in range(6)]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rsq.errors import BadInput
 from rsq.kserve import inference_pb2 as pb
-from rsq_agent.embedding import MAX_ITEMS
+from rsq_agent.inference.embedding import MAX_ITEMS
 from rsq_agent.rpc.kserve_tensors import (
     TensorSpec,
     decode_bytes,

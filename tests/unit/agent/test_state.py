@@ -18,7 +18,9 @@ SECOND = replace(FIRST, version=2, artifacts=("b" * 64,), budget_bytes=None)
 def test_the_state_survives_and_keeps_what_served_before(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     assert load_state(cache) == NodeState()
-    measured = replace(SECOND, peak_bytes=10**8, load_seconds=1.5, wishes=Wishes("latency", 0.9))
+    measured = replace(
+        SECOND, peak_bytes=10**8, load_seconds=1.5, wishes=Wishes("latency", 0.9, None, 1, 2, 0)
+    )
     state = NodeState().activate(FIRST).activate(measured).activate(SECOND)
     save_state(cache, state)
     assert load_state(cache) == state

@@ -65,6 +65,8 @@ def test_a_newer_schema_asks_for_an_upgrade() -> None:
         change(blobs=[{"sha256": "b" * 64, "size_bytes": 1 << 50}]),
         change(blobs=[{"sha256": "b" * 64, "size_bytes": 1}] * 2),
         change(blobs=[{"sha256": f"{n:064x}", "size_bytes": 1} for n in range(MAX_BLOBS + 1)]),
+        change(trust="d" * 64),
+        change(trust=3),
         json.dumps({"schema": 1, "blobs": []}).encode(),
     ],
 )

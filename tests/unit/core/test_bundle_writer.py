@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from version_samples import MemoryBlobs, make_stored_version
 
+from rsq.bundle import BundleReader
 from rsq.bundle_writer import write_bundle
 from rsq.errors import IntegrityError, NotFound
 from rsq.version_files import needed_digests, read_manifest
@@ -69,3 +70,18 @@ def test_a_damaged_or_missing_blob_leaves_no_file(tmp_path: Path, change: str) -
     with pytest.raises(NotFound if change == "missing" else IntegrityError):
         write_bundle(tmp_path / "out", version, blobs)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_signed_metadata_goes_along_as_one_more_blob(tmp_path: Path) -> None:
+    blobs = MemoryBlobs()
+    version = make_stored_version(blobs)
+    write_bundle(tmp_path / "plain.rsq", version, blobs)
+    write_bundle(tmp_path / "signed.rsq", version, blobs, trust=b"signed metadata")
+    with (
+        BundleReader(tmp_path / "plain.rsq") as plain,
+        BundleReader(tmp_path / "signed.rsq") as signed,
+    ):
+        assert plain.trust() is None
+        assert signed.trust() == b"signed metadata"
+        assert len(signed.digests()) == len(plain.digests()) + 1
+        signed.verify()

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from tiny_artifacts import TinyArtifact, build_artifact, encode_image
 
-from rsq.encoder import Encoder, available_providers
+from rsq.encoder import Encoder
 from rsq.errors import BadImage, BadInput, EnvironmentFault
+from rsq.onnx_session import available_providers
 
 
 @pytest.fixture(scope="module")

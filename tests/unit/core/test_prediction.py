@@ -36,6 +36,15 @@ def test_memory_is_linear_between_and_beyond_the_measured_batches() -> None:
     ]
 
 
+def test_what_lies_beyond_the_measured_batches_has_a_margin_of_its_own() -> None:
+    row = _measured({1: [100 * MB], 9: [180 * MB]})
+    margins = [
+        predict_peak(row, device_class="cpu", provider=CPU_PROVIDER, batch=batch).margin_bytes
+        for batch in (5, 9, 17)
+    ]
+    assert margins == [pytest.approx(mb * MB, abs=2) for mb in (4.2, 5.4, 7.8 + 8.0)]
+
+
 def test_noise_never_predicts_less_for_a_larger_batch() -> None:
     row = _measured({1: [100 * MB], 8: [90 * MB]})
     assert _peak(row, 32) >= 100 * MB

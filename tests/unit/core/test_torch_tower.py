@@ -6,6 +6,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,9 +16,10 @@ from torch_artifacts import LinearTower, build_torch_artifact, example_inputs, s
 
 from rsq.encoder import ONNX_FORMAT, Encoder
 from rsq.errors import EnvironmentFault, IntegrityError, InternalError
+from rsq.provider_options import DeviceRules
 from rsq.providers import CPU_PROVIDER, TORCH_CPU, TORCH_CUDA
 from rsq.similarity import row_cosines
-from rsq.torch_tower import PROGRAM_NAME, TorchTower, torch_providers
+from rsq.torch_tower import PROGRAM_NAME, TorchTower, return_cuda_memory, torch_providers
 
 TEXTS = ["port with large cargo ships", "red forest", "blue river"]
 
@@ -159,6 +161,38 @@ def test_cuda_gives_the_vectors_of_the_cpu(vision: TinyArtifact, text: TinyArtif
         inputs = example_inputs(artifact.manifest.tower, 3).numpy()
         rows = _open(artifact, TORCH_CUDA).embed(inputs)
         assert row_cosines(rows, _open(artifact).embed(inputs)).min() >= 0.9999
+
+
+def test_memory_on_cuda_is_given_back_where_torch_holds_some(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    emptied: list[bool] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(True))
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
+    return_cuda_memory()
+    assert not emptied
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    return_cuda_memory()
+    assert emptied
+    monkeypatch.delitem(sys.modules, "torch")
+    return_cuda_memory()
+    assert len(emptied) == 1
+    assert "torch" not in sys.modules
+
+
+def test_a_budget_caps_what_torch_takes_of_the_gpu(
+    vision: TinyArtifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares: list[float] = []
+    gpu = SimpleNamespace(total_memory=1000)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: gpu)
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", shares.append)
+    monkeypatch.setattr(TorchTower, "_load", lambda self, path: None)
+    for memory_bytes in (250, 4000, None):
+        TorchTower(vision.folder, provider=TORCH_CUDA, threads=1, rules=DeviceRules(memory_bytes))
+    assert shares == [0.25, 1.0]
 
 
 def test_providers_are_those_of_the_installed_torch(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,9 @@ import pytest
 from exported_towers import FAMILIES, ExportedPair, export_pair
 from numpy.typing import NDArray
 
-from rsq.encoder import INPUT_NAMES, TowerSession
+from rsq.encoder import INPUT_NAMES
 from rsq.manifest import TOWERS, Tower
+from rsq.onnx_session import TowerSession
 from rsq.providers import CPU_PROVIDER
 from rsq.similarity import row_cosines
 from rsq_server.build.calibration_rows import embed_tower

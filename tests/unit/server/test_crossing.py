@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from rsq.sharing import may_share
 from rsq.similarity import normalise
 from rsq_server.build import crossing
-from rsq_server.build.crossing import compare_crossings, may_share
+from rsq_server.build.crossing import compare_crossings
 from rsq_server.build.metrics import compare_embeddings
 
 DIMENSION = 24

@@ -12,8 +12,8 @@ from tiny_artifacts import build_artifact
 
 from rsq.errors import BadSource, GateRefused
 from rsq.manifest import Tower
+from rsq.sharing import may_share
 from rsq_server.build.artifact import BuiltArtifact
-from rsq_server.build.crossing import may_share
 from rsq_server.build.evaluate import evaluate
 from rsq_server.datasets.image_text_set import ImageTextSet, Sample
 from rsq_server.details import decode_details, encode_details

@@ -9,7 +9,8 @@ from tiny_artifacts import profile
 from rsq.errors import BadInput, GateRefused
 from rsq.providers import CPU_PROVIDER
 from rsq.records import ArtifactEvaluation, ArtifactRow
-from rsq_server.gates import Gates, Verdict, apply_gates, find_fault, judge
+from rsq.sharing import find_fault
+from rsq_server.gates import Gates, Verdict, apply_gates, judge
 
 HEALTHY = {
     "cosine_mean": 0.999,

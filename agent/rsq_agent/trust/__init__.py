@@ -1,0 +1,1 @@
+"""What this node trusts: a pinned root, and what was verified from there."""

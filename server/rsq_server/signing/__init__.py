@@ -1,0 +1,1 @@
+"""The update repository: keys, signed metadata, and what may be added to it."""
