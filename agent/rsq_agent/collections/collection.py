@@ -50,8 +50,8 @@ from rsq_agent.collections.index_points import (
     check_vector,
     point_id,
 )
-from rsq_agent.collections.search_filter import find_conditions
 from rsq_agent.collections.shard import EXACT_POINTS, Shard, ShardPoint
+from rsq_agent.collections.shard_search import search_shard
 from rsq_agent.collections.sparse_copy import allocated_bytes, copy_folder
 from rsq_agent.collections.stored_payload import require_stored, stored_payload, to_hit
 
@@ -152,12 +152,14 @@ class Collection:
         if not np.linalg.norm(query) > 0:
             raise BadInput("The query vector is zero.")
         with self._open_shard() as shard:
-            found = shard.search(
+            found = search_shard(
+                shard,
                 query,
+                where=where,
+                extents=self._record.extents,
                 limit=limit,
                 offset=offset,
                 min_score=min_score,
-                conditions=find_conditions(where, self._record.extents),
                 without_uris=without_uris,
                 exact=exact,
                 with_vectors=with_vectors,

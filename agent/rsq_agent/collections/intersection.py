@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from rsq.retrieval import BoundingBox
 from rsq_agent.results.outline import Ring
 
 _TURN = 360.0
@@ -22,6 +23,16 @@ def rings_touch(left: Ring, right: Ring) -> bool:
     a, b = np.array(left, np.float64), np.array(right, np.float64)
     # The same place has longitudes a turn apart where one ring crosses the antimeridian.
     return any(_touch(a, b + np.array([turn, 0.0])) for turn in (0.0, -_TURN, _TURN))
+
+
+def boxes_overlap(left: BoundingBox, right: BoundingBox) -> bool:
+    """Whether two boxes share a point, their borders included; west beyond east crosses the
+    antimeridian."""
+    if left.south > right.north or right.south > left.north:
+        return False
+    start, end = left.west, left.east + (_TURN if left.west > left.east else 0)
+    west, east = right.west, right.east + (_TURN if right.west > right.east else 0)
+    return any(start <= east + turn and west + turn <= end for turn in (-_TURN, 0.0, _TURN))
 
 
 def _touch(a: NDArray[np.float64], b: NDArray[np.float64]) -> bool:

@@ -22,6 +22,9 @@ OWN_KEYS = (MIDDLE, CROSSES)
 _TURN = 360.0
 _STEP = 1.25  # bounds grow by so much, so that they seldom do
 _MARGIN = 1e-7  # degrees, about a centimetre: more than rounding can be off
+# In a box that reaches a pole Qdrant Edge 0.9.0 finds a fraction of the points. So middles end a
+# little before the poles, and boxes between them and the poles.
+_LAST_MIDDLE, _LAST_SIDE = 89.99, 89.995
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,10 @@ def place_of(bbox: BoundingBox) -> dict[str, Any]:
     """What is stored of `bbox` beside itself."""
     width, _ = _size(bbox)
     place: dict[str, Any] = {
-        MIDDLE: {"lon": _normalise(bbox.west + width / 2), "lat": (bbox.south + bbox.north) / 2}
+        MIDDLE: {
+            "lon": _normalise(bbox.west + width / 2),
+            "lat": _clamp((bbox.south + bbox.north) / 2, _LAST_MIDDLE),
+        }
     }
     if bbox.west > bbox.east:
         place[CROSSES] = CROSSED
@@ -59,13 +65,21 @@ def grow(bbox: BoundingBox, extents: Extents) -> BoundingBox | None:
     aside, up = extents.width / 2 + _MARGIN, extents.height / 2 + _MARGIN
     if width + 2 * aside >= _TURN:
         return None
-    south, north = max(-90.0, bbox.south - up), min(90.0, bbox.north + up)
-    return BoundingBox(_normalise(bbox.west - aside), south, _normalise(bbox.east + aside), north)
+    return BoundingBox(
+        _normalise(bbox.west - aside),
+        _clamp(min(bbox.south - up, _LAST_MIDDLE), _LAST_SIDE),
+        _normalise(bbox.east + aside),
+        _clamp(max(bbox.north + up, -_LAST_MIDDLE), _LAST_SIDE),
+    )
 
 
 def _size(bbox: BoundingBox) -> tuple[float, float]:
     width = bbox.east - bbox.west
     return width if width >= 0 else width + _TURN, bbox.north - bbox.south
+
+
+def _clamp(latitude: float, limit: float) -> float:
+    return max(-limit, min(limit, latitude))
 
 
 def _normalise(longitude: float) -> float:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rsq.retrieval import BoundingBox, Payload
-from rsq_agent.collections.intersection import rings_touch
+from rsq_agent.collections.intersection import boxes_overlap, rings_touch
 from rsq_agent.results.outline import Ring, find_outline
 
 
@@ -54,3 +54,21 @@ def test_boxes_touch_where_both_spans_meet(
 
     left, right = box(a[0], b[0], sum(a), sum(b)), box(c[0], d[0], sum(c), sum(d))
     assert rings_touch(left, right) is (meet(a, c) and meet(b, d))
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "expected"),
+    [
+        (BoundingBox(0, 0, 1, 1), BoundingBox(1, 1, 2, 2), True),  # a corner
+        (BoundingBox(0, 0, 1, 1), BoundingBox(1.1, 0, 2, 1), False),
+        (BoundingBox(0, 0, 1, 1), BoundingBox(0, 1.1, 1, 2), False),
+        (BoundingBox(170, 0, -170, 1), BoundingBox(-175, 0, -160, 1), True),
+        (BoundingBox(170, 0, -170, 1), BoundingBox(175, 0, -175, 1), True),
+        (BoundingBox(170, 0, -170, 1), BoundingBox(-160, 0, 160, 1), False),
+        (BoundingBox(170, 0, 180, 1), BoundingBox(-180, 0, -170, 1), True),  # along 180 degrees
+    ],
+)
+def test_boxes_overlap_around_the_earth(
+    left: BoundingBox, right: BoundingBox, expected: bool
+) -> None:
+    assert boxes_overlap(left, right) == boxes_overlap(right, left) == expected

@@ -56,6 +56,12 @@ def test_the_middle_of_what_overlaps_lies_in_the_grown_box(
 def test_a_box_around_the_earth_is_no_bound() -> None:
     assert grow(BoundingBox(-180, -90, 180, 90), Extents()) is None
     assert grow(BoundingBox(-100, 0, 100, 1), Extents(170, 1)) is None
-    grown = grow(BoundingBox(0, 89, 1, 90), Extents(1, 1))
+
+
+@pytest.mark.parametrize("south", [88.0, 89.992, 90.0, -90.0])
+def test_a_box_at_a_pole_ends_beyond_every_middle_and_before_the_pole(south: float) -> None:
+    box = BoundingBox(0, south, 1, min(south + 1, 90))
+    grown = grow(box, Extents(1, 1))
     assert grown is not None
-    assert grown.north == pytest.approx(90)
+    assert grown.south < place_of(box)[MIDDLE]["lat"] < grown.north
+    assert -90 < grown.south < grown.north < 90
