@@ -12,13 +12,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from rsq.durable import disk_failures, write_durably
 from rsq.errors import EnvironmentFault, SpaceMismatch
 from rsq.records import VersionRow
 from rsq.sharing import may_share
 from rsq_agent.cache import Cache
-from rsq_agent.collections.collection_interface import VectorCollection
+
+if TYPE_CHECKING:  # a pull, which starts quickly, needs no collections
+    from rsq_agent.collections.collection_interface import VectorCollection
 
 SCHEMA = 1
 _REFERENCE = "fp32"

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import platform
-
-import psutil
-
 from rsq.onnx_session import available_providers
 from rsq.providers import (
     CUDA_PROVIDER,
@@ -52,11 +48,3 @@ def gpu_name() -> str | None:
             pynvml.nvmlShutdown()
     except pynvml.NVMLError:
         return None
-
-
-def memory_bytes() -> int:
-    return int(psutil.virtual_memory().total)
-
-
-def host_name() -> str:
-    return platform.node()

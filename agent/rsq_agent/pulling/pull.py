@@ -23,7 +23,7 @@ from rsq.resolve import Choice, Device, Request, Resolution, resolve
 from rsq.units import format_size
 from rsq_agent.cache import Cache
 from rsq_agent.collections.sharing import record_sharing
-from rsq_agent.node.device import host_name, memory_bytes
+from rsq_agent.node.host import host_name, memory_bytes
 from rsq_agent.pulling.local_chunks import LocalChunks
 from rsq_agent.pulling.partial_file import allocated_bytes, read_bitmap
 from rsq_agent.pulling.rate_limit import RateLimit
