@@ -29,9 +29,12 @@ from rsq_agent.cache import Cache
 from rsq_agent.collections.collections_source import open_collections
 from rsq_agent.config import AgentConfig
 from rsq_agent.http.http_server import HttpServer
+from rsq_agent.indexing.migrations import Migrations
+from rsq_agent.indexing.roots import Roots
 from rsq_agent.inference.activator import Activator
 from rsq_agent.inference.live_model import LiveModel
 from rsq_agent.inference.serving import Serving
+from rsq_agent.inference.spaces import Spaces
 from rsq_agent.meter import Meter
 from rsq_agent.metrics import AgentCollector, MetricsServer
 from rsq_agent.node.device import find_device
@@ -44,6 +47,7 @@ from rsq_agent.rpc.collections_transfer import CollectionsTransfer
 from rsq_agent.rpc.control import Control
 from rsq_agent.rpc.embedding import Embedding
 from rsq_agent.rpc.kserve import KServe
+from rsq_agent.rpc.migrations import MigrationsServicer
 from rsq_agent.rpc.mirror import Mirror
 from rsq_agent.rpc.retrieval import Retrieval
 from rsq_agent.state import load_state
@@ -84,8 +88,16 @@ class Agent:
         )
         retrieval = self._retrieval = Retrieval(self._serving, self._collections, self.cache)
         collections = Collections(
-            CollectionsTransfer(self._collections, optimize=retrieval.optimize_later)
+            CollectionsTransfer(self._collections, optimize=retrieval.optimize_later),
+            self._collections,
         )
+        self._migrations = Migrations(
+            self._collections,
+            self.cache,
+            Spaces(self.cache, self._serving),
+            Roots(config.roots),
+        )
+        migrations = MigrationsServicer(self._migrations)
         kserve = KServe(self._serving, self.cache, is_ready=lambda: self._is_ready)
         control = Control(self.activator, meter=self.meter, device=self._device.device_class)
         services: list[tuple[str, Callable[[grpc.Server], None]]] = [
@@ -100,6 +112,10 @@ class Agent:
             (
                 "rsq.v1.Collections",
                 lambda s: retrieval_pb2_grpc.add_CollectionsServicer_to_server(collections, s),
+            ),
+            (
+                "rsq.v1.Migrations",
+                lambda s: retrieval_pb2_grpc.add_MigrationsServicer_to_server(migrations, s),
             ),
             (
                 KSERVE_SERVICE,
@@ -155,6 +171,7 @@ class Agent:
         self._is_ready = False  # for whoever asks while calls in flight end
         self._server.stop()
         self._watchers.close()
+        self._migrations.close()
         self._serving.close()
         self._retrieval.close()
         self._collections.close()
@@ -187,6 +204,7 @@ class Agent:
         live = self.activator.start(activation, rest)
         for name in others:
             self.activator.load(name)
+        self._migrations.resume()
         return live
 
     def is_answering(self) -> bool:

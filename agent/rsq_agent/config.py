@@ -22,6 +22,7 @@ class AgentConfig:
     metrics: str | None = None  # HOST:PORT for Prometheus
     http: str | None = None  # HOST:PORT for embedding in OpenAI's shape
     collections: str | None = None  # URL of a Qdrant cluster; None: this node's disk
+    roots: tuple[Path, ...] = ()  # below them the agent itself may read images
     otel: bool = False  # send traces by OpenTelemetry
     vram_bytes: int | None = None  # of all loaded models together; None: what the device has
     watch_seconds: float = 60.0  # between two looks at what an alias names

@@ -125,3 +125,17 @@ def test_a_file_of_bad_vectors_is_an_error_and_one_bad_row_is_named(
         assert done.returncode == code
         assert words in done.stderr
         assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_collection_is_checked_against_exact_search(
+    agent: Agent, records: list[StoredRecord]
+) -> None:
+    done = run(agent, "index", "check", "scenes", "--queries", "20", "--json")
+    found = json.loads(done.stdout)
+    assert (found["recall"], found["queries"], found["points"]) == (1.0, 20, COUNT)
+    assert found["is_exact"]
+    assert found["exact_p50_ms"] > 0
+    refused = run(agent, "index", "check", "scenes", "-k", "1000")
+    assert refused.returncode == 2
+    assert "k of 1 to" in refused.stderr
+    assert run(agent, "index", "check", "nope").returncode == 3

@@ -12,6 +12,7 @@ from rsq_agent.cli import (
     classify,
     doctor,
     index_add,
+    index_check,
     index_transfer,
     index_watch,
     pull,
@@ -23,6 +24,7 @@ from rsq_agent.cli import (
 )
 from rsq_agent.cli.cache import cache
 from rsq_agent.cli.index import index
+from rsq_agent.cli.index_migrate import migrate
 from rsq_agent.cli.trust import trust
 from rsq_agent.cli.tuf import tuf
 
@@ -47,6 +49,8 @@ index.command(epilog=index_add.EPILOG)(index_add.add)
 index.command(epilog=index_watch.EPILOG)(index_watch.watch)
 index.command("export", epilog=index_transfer.EXPORT_EPILOG)(index_transfer.export)
 index.command("import", epilog=index_transfer.IMPORT_EPILOG)(index_transfer.import_)
+index.command("check", epilog=index_check.EPILOG)(index_check.check)
+index.add_typer(migrate, name="migrate")
 app.add_typer(index, name="index")
 app.add_typer(cache, name="cache")
 app.add_typer(trust, name="trust")

@@ -52,6 +52,7 @@ def build_config(
     metrics: str | None = None,
     http: str | None = None,
     collections: str | None = None,
+    roots: tuple[Path, ...] = (),
     otel: bool = False,
     vram_bytes: int | None = None,
     idle_unload_seconds: float = 0.0,
@@ -76,6 +77,7 @@ def build_config(
         idle_unload_seconds=idle_unload_seconds,
         watch_seconds=watch_seconds,
         collections=collections,
+        roots=roots,
         otel=otel or ("OTEL_EXPORTER_OTLP_ENDPOINT" in os.environ and is_installed()),
     )
 

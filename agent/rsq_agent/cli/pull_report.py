@@ -26,8 +26,8 @@ class Memory:
 
 
 def find_memory(device_class: str) -> Memory:
-    from rsq_agent.node.host import memory_bytes
     from rsq_agent.node.free_memory import free_bytes
+    from rsq_agent.node.host import memory_bytes
 
     return Memory(memory_bytes(), free_bytes(on_gpu=device_class != "cpu"))
 

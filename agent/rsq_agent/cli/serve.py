@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -99,6 +100,15 @@ def serve(
             metavar="URL",
         ),
     ] = None,
+    roots: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--root",
+            help="The agent may read the images below this folder, as a migration does; may be "
+            "repeated. Default: none.",
+            metavar="DIR",
+        ),
+    ] = None,
     otel: Annotated[
         bool, typer.Option("--otel", help="Send traces by OpenTelemetry (OTLP over gRPC).")
     ] = False,
@@ -128,6 +138,7 @@ def serve(
         metrics=metrics,
         http=http,
         collections=collections,
+        roots=tuple(roots or ()),
         otel=otel,
         vram_bytes=parse_size(vram) if vram is not None else None,
         idle_unload_seconds=idle_unload * 60,

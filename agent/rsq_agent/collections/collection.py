@@ -32,6 +32,7 @@ from rsq.retrieval import (
     Origin,
     SearchFilter,
     StoredRecord,
+    Window,
     payload_from_json,
 )
 from rsq_agent.collections.collection_interface import EVERYTHING, CollectionStats
@@ -50,6 +51,7 @@ from rsq_agent.collections.index_points import (
     check_vector,
     point_id,
 )
+from rsq_agent.collections.read_ahead import read_ahead
 from rsq_agent.collections.shard import EXACT_POINTS, Shard, ShardPoint
 from rsq_agent.collections.shard_search import search_shard
 from rsq_agent.collections.sparse_copy import allocated_bytes, copy_folder
@@ -75,6 +77,7 @@ class Collection:
         self._record = read_record(folder)
         self._remove_other_shards()
         self._shard = Shard.load(folder / self._record.shard)
+        read_ahead(folder / self._record.shard)
         self._pending = self._shard.count_unindexed()
         self._unflushed_bytes = 0
         # Held by whatever changes points, for as long as it takes.
@@ -82,13 +85,21 @@ class Collection:
         # Held for single calls into the shard. They hold the interpreter lock in any case, so this
         # costs nothing and keeps the shard from being closed under a search.
         self._access = threading.Lock()
+        self._changes = 0  # additions and deletions since it was opened
+        self._retired = False  # another collection took its place
         self._closed = False  # nothing new is begun
         self._released = False  # the shard is closed too
         self._builder: subprocess.Popen[bytes] | None = None
 
     @property
     def name(self) -> str:
-        return self._record.name
+        """As its users know it; the folder's name may go on after a dot."""
+        return self._record.name.partition(".")[0]
+
+    @property
+    def changes(self) -> int:
+        """Grows with every addition and deletion."""
+        return self._changes
 
     @property
     def space_id(self) -> str:
@@ -116,7 +127,7 @@ class Collection:
             return
         batch = list(rows.values())
         size_bytes = len(batch) * self.dimension * 4
-        with self._writing:
+        with self._changing():
             self._require_room(size_bytes)
             # Before the points, so that no search misses one.
             self._include(boxes)
@@ -200,7 +211,7 @@ class Collection:
             check_uri(uri)
         if not uris:
             return 0
-        with self._writing:
+        with self._changing():
             with self._open_shard() as shard:
                 deleted = shard.delete_uris(uris)
             self._save(0)
@@ -212,7 +223,7 @@ class Collection:
         for origin in origins:
             check_uri(origin.uri)
         deleted = 0
-        with self._writing:
+        with self._changing():
             for origin in origins:
                 with self._open_shard() as shard:
                     deleted += shard.delete_outdated(origin.uri, origin.stamp)
@@ -226,11 +237,28 @@ class Collection:
         The prefix is text, not a folder: "/a/b" takes "/a/bc.jpg" too, "/a/b/" does not.
         """
         check_uri(prefix)
-        with self._writing:
+        with self._changing():
             with self._open_shard() as shard:
                 deleted = shard.delete_prefix(prefix)
             self._save(0)
         return deleted
+
+    def delete_tiles(self, tiles: Sequence[tuple[str, Window | None]]) -> None:
+        """Deletes the points of these uris and windows alone, durably."""
+        with self._changing():
+            with self._open_shard() as shard:
+                shard.delete_points([point_id(uri, window) for uri, window in tiles])
+            self._save(0)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Additions and deletions wait inside the block; searches go on."""
+        with self._writing:
+            yield
+
+    def retire(self, retired: bool) -> None:
+        """From now on additions and deletions are refused, or accepted again."""
+        self._retired = retired
 
     def count(self) -> int:
         with self._open_shard() as shard:
@@ -303,6 +331,17 @@ class Collection:
             if self._closed:
                 raise EnvironmentFault(f"The collection {self.name!r} is closed.")
             yield self._shard
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        with self._writing:
+            if self._retired:
+                raise EnvironmentFault(
+                    f"The collection {self.name!r} moved to another model's space meanwhile; send "
+                    "it again."
+                )
+            self._changes += 1
+            yield
 
     def _include(self, boxes: Sequence[BoundingBox]) -> None:
         """Bounds that are too wide only cost time, so no deletion narrows them."""

@@ -2,6 +2,8 @@
 
 owner.lock, owner        the lock, and who holds it
 <name>/                  one collection, see `rsq_agent.collections.collection`
+<name>/migration.json    which folder is in use, see `rsq_agent.collections.migration_record`
+<name>.<8 hex>/          the same collection in another model's space
 .new-*, .old-*           a creation or removal that a crash cut short; cleared on opening
 """
 
@@ -14,6 +16,7 @@ import shutil
 import socket
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,6 +33,14 @@ from rsq_agent.collections.collection_record import (
     CollectionRecord,
     new_shard_name,
     write_record,
+)
+from rsq_agent.collections.migration_record import (
+    MigrationRecord,
+    folder_in_use,
+    names_folder,
+    read_migration,
+    remove_migration,
+    write_migration,
 )
 from rsq_agent.collections.shard import Shard
 
@@ -64,20 +75,67 @@ class CollectionStore:
             for path in root.glob(pattern):
                 shutil.rmtree(path, ignore_errors=True)
         self._guard = threading.RLock()
-        self._open: dict[str, Collection] = {}
+        self._open: dict[str, Collection] = {}  # by folder
+        self._in_use: dict[str, str] = {}  # folder by name
         self._closed = False
+        self._remove_unnamed()
 
     def open(self, name: str) -> Collection:
         """The collection, the same object for the same name; raises NotFound where there is none,
         IntegrityError where it is damaged."""
-        folder = self._folder(name)
+        check_name(name)
+        with self._guard:
+            if name not in self._in_use:
+                self._in_use[name] = folder_in_use(self._root / name, name)
+            return self._open_folder(self._in_use[name])
+
+    def open_shadow(self, record: MigrationRecord) -> Collection:
+        """The collection that `record` fills, made if absent; nobody finds it by its name."""
         with self._guard:
             self._require_open()
-            if name not in self._open:
-                if not (folder / RECORD_NAME).is_file():
-                    raise NotFound(f"There is no collection {name!r} here.")
-                self._open[name] = Collection(folder)
-            return self._open[name]
+            if not (self._root / record.shadow / RECORD_NAME).is_file():
+                self._make(record.shadow, record.new_space_id, record.dimension)
+            return self._open_folder(record.shadow)
+
+    def open_source(self, record: MigrationRecord) -> Collection:
+        """The collection that `record` moves away from."""
+        with self._guard:
+            return self._open_folder(record.source)
+
+    def migration(self, name: str) -> MigrationRecord:
+        """Raises NotFound where there is none, and IntegrityError or EnvironmentFault where it
+        can't be read."""
+        return read_migration(self._folder(name))
+
+    def save_migration(self, record: MigrationRecord) -> None:
+        """What `record` says is in use is what `open` gives from now on, and after a crash."""
+        write_migration(self._folder(record.collection), record)
+        self._in_use[record.collection] = record.in_use
+
+    def forget_migration(self, record: MigrationRecord) -> None:
+        """Deletes the shadow of a migration that was not cut over."""
+        if record.source == record.collection:
+            remove_migration(self._folder(record.collection))
+        else:  # an earlier migration led there, which its record has to say
+            self.save_migration(
+                replace(record, state="cut_over", source="", shadow=record.source, failed=0)
+            )
+        with self._guard:
+            self._remove_folder(record.shadow)
+
+    def forget_source(self, record: MigrationRecord) -> MigrationRecord:
+        """Deletes what a migration that was cut over moved away from; there is no way back."""
+        with self._guard:
+            kept = replace(record, source="")
+            self.save_migration(kept)
+            if record.source == record.collection:  # its folder names the collection
+                if record.source in self._open:
+                    self._open.pop(record.source).close()
+                for path in self._folder(record.source).glob("shard-*"):
+                    shutil.rmtree(path, ignore_errors=True)
+            else:
+                self._remove_folder(record.source)
+            return kept
 
     def create(self, name: str, *, space_id: str, dimension: int) -> Collection:
         """A new, empty collection for float32 vectors [dimension] of that space; raises BadInput
@@ -90,21 +148,7 @@ class CollectionStore:
             self._require_open()
             if folder.exists():
                 raise BadInput(f"There is a collection {name!r} already.")
-            record = CollectionRecord(
-                name=name,
-                space_id=space_id,
-                dimension=dimension,
-                created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-                shard=new_shard_name(),
-            )
-            # Made aside and renamed when complete. The shard is closed for it, as it keeps using
-            # the path it was opened at.
-            with disk_failures(f"The collection {name!r} can't be made"):
-                making = self._aside("new")
-                Shard.create(making / record.shard, dimension).close()
-                write_record(making, record)
-                os.rename(making, folder)
-                sync_folder(self._root)
+            self._make(name, space_id, dimension)
             return self.open(name)
 
     def open_or_create(self, name: str, *, space_id: str, dimension: int) -> Collection:
@@ -132,13 +176,10 @@ class CollectionStore:
             self._require_open()
             if not folder.is_dir():
                 raise NotFound(f"There is no collection {name!r} here.")
-            if name in self._open:
-                self._open.pop(name).close()
-            going = self._aside("old")
-            with disk_failures(f"The collection {name!r} can't be removed"):
-                os.rename(folder, going)
-                sync_folder(self._root)
-            shutil.rmtree(going, ignore_errors=True)
+            self._remove_folder(name)
+            self._in_use.pop(name, None)
+            for path in self._root.glob(f"{name}.*"):
+                self._remove_folder(path.name)
 
     def close(self) -> None:
         """Closes every collection and gives the folder back. Harmless twice."""
@@ -152,6 +193,50 @@ class CollectionStore:
             with suppress(OSError):  # the next owner overwrites it
                 (self._root / "owner").unlink()
             self._lock.release()
+
+    def _open_folder(self, name: str) -> Collection:
+        with self._guard:
+            self._require_open()
+            if name not in self._open:
+                if not (self._root / name / RECORD_NAME).is_file():
+                    raise NotFound(f"There is no collection {name!r} here.")
+                self._open[name] = Collection(self._root / name)
+            return self._open[name]
+
+    def _make(self, name: str, space_id: str, dimension: int) -> None:
+        record = CollectionRecord(
+            name=name,
+            space_id=space_id,
+            dimension=dimension,
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            shard=new_shard_name(),
+        )
+        # Made aside and renamed when complete. The shard is closed for it, as it keeps using the
+        # path it was opened at.
+        with disk_failures(f"The collection {name!r} can't be made"):
+            making = self._aside("new")
+            Shard.create(making / record.shard, dimension).close()
+            write_record(making, record)
+            os.rename(making, self._root / name)
+            sync_folder(self._root)
+
+    def _remove_folder(self, name: str) -> None:
+        if name in self._open:
+            self._open.pop(name).close()
+        if not (self._root / name).is_dir():
+            return
+        going = self._aside("old")
+        with disk_failures(f"The collection {name!r} can't be removed"):
+            os.rename(self._root / name, going)
+            sync_folder(self._root)
+        shutil.rmtree(going, ignore_errors=True)
+
+    def _remove_unnamed(self) -> None:
+        """Of migrations that a crash ended before or after they were written down."""
+        for path in self._root.glob("*.*/"):
+            name = path.name.partition(".")[0]
+            if _NAME.fullmatch(name) and not names_folder(self._root / name, path.name):
+                shutil.rmtree(path, ignore_errors=True)
 
     def _require_open(self) -> None:
         if self._closed:

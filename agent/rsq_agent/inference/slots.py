@@ -197,6 +197,9 @@ class Slots:
 
 
 def title(activation: Activation) -> str:
+    """NAME:VERSION; an older version that is offered beside the newer one is named so already."""
+    if ":" in activation.model:
+        return activation.model
     return f"{activation.model}:{activation.version}"
 
 

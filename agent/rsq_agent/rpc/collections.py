@@ -6,15 +6,22 @@ from collections.abc import Iterator
 
 import grpc
 
-from rsq.errors import EnvironmentFault
+from rsq.retrieval import DEFAULT_COLLECTION
 from rsq.v1 import retrieval_pb2 as pb
 from rsq.v1.retrieval_pb2_grpc import CollectionsServicer
+from rsq.wire.collection_care import recall_check_to_pb
+from rsq_agent.collections.collection_interface import VectorCollections
+from rsq_agent.collections.recall import check_recall
 from rsq_agent.rpc.collections_transfer import CollectionsTransfer
+
+DEFAULT_QUERIES = 200
+DEFAULT_K = 10
 
 
 class Collections(CollectionsServicer):
-    def __init__(self, transfer: CollectionsTransfer) -> None:
+    def __init__(self, transfer: CollectionsTransfer, collections: VectorCollections) -> None:
         self._transfer = transfer
+        self._collections = collections
 
     def Export(
         self, request: pb.ExportRequest, context: grpc.ServicerContext
@@ -29,19 +36,8 @@ class Collections(CollectionsServicer):
     def CheckRecall(
         self, request: pb.CheckRecallRequest, context: grpc.ServicerContext
     ) -> pb.CheckRecallResponse:
-        raise EnvironmentFault("This agent can't check a collection's recall yet.")
-
-    def Compact(
-        self, request: pb.CompactRequest, context: grpc.ServicerContext
-    ) -> pb.CompactResponse:
-        raise EnvironmentFault("This agent can't compact a collection yet.")
-
-    def Snapshot(
-        self, request: pb.SnapshotRequest, context: grpc.ServicerContext
-    ) -> Iterator[pb.SnapshotChunk]:
-        raise EnvironmentFault("This agent can't write a collection's snapshot yet.")
-
-    def Restore(
-        self, request_iterator: Iterator[pb.RestoreRequest], context: grpc.ServicerContext
-    ) -> pb.RestoreResponse:
-        raise EnvironmentFault("This agent can't restore a snapshot yet.")
+        collection = self._collections.open(request.collection or DEFAULT_COLLECTION)
+        found = check_recall(
+            collection, queries=request.queries or DEFAULT_QUERIES, k=request.k or DEFAULT_K
+        )
+        return recall_check_to_pb(found)

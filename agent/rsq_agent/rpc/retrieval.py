@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 
 import grpc
 import numpy as np
@@ -33,7 +33,9 @@ from rsq_agent.collections.query_parts import make_query
 from rsq_agent.collections.search import check_options, find_hits
 from rsq_agent.collections.sharing import check_sharing
 from rsq_agent.indexing.indexing_group import IndexingGroup
+from rsq_agent.inference.live_model import LiveModel
 from rsq_agent.inference.serving import Serving
+from rsq_agent.inference.spaces import Spaces
 from rsq_agent.rpc.calls import caller_of, overlap
 
 MAX_ORIGINS = 1000
@@ -45,6 +47,7 @@ class Retrieval(RetrievalServicer):
         self._serving = serving
         self._collections = collections
         self._cache = cache
+        self._spaces = Spaces(cache, serving)
         # One at a time: building a graph takes a core for seconds.
         self._optimizer = ThreadPoolExecutor(1, thread_name_prefix="optimizer")
 
@@ -66,7 +69,7 @@ class Retrieval(RetrievalServicer):
                 raise BadInput("One stream fills one collection.")
             items = [wire.index_item_from_pb(request) for request in group]
             with ExitStack() as stack:
-                model = stack.enter_context(self._serving.lease())
+                model = stack.enter_context(self._lease_for(name))
                 artifact_id = model.tower("vision").artifact_id
                 collection = self._collections.open_or_create(
                     name,
@@ -90,9 +93,9 @@ class Retrieval(RetrievalServicer):
         parts = [query_part_from_pb(part) for part in request.parts]
         check_options(options)
         check_parts(parts)
-        with self._serving.lease() as model:
+        collection = self._collections.open(request.collection or DEFAULT_COLLECTION)
+        with self._spaces.lease_for(collection) as model:
             space_id = model.manifest.space_id
-            collection = self._collections.open(request.collection or DEFAULT_COLLECTION)
             query = make_query(
                 model, collection, parts, space_id=request.space_id, caller=caller_of(context)
             )
@@ -162,6 +165,12 @@ class Retrieval(RetrievalServicer):
                 )
             )
         return pb.GetStatsResponse(collections=[wire.collection_info_to_pb(row) for row in rows])
+
+    def _lease_for(self, name: str) -> AbstractContextManager[LiveModel]:
+        """The model that fills the collection: of its space, or the current one for a new one."""
+        if name not in self._collections.names():
+            return self._serving.lease()
+        return self._spaces.lease_for(self._collections.open(name))
 
 
 def optimize_quietly(collection: VectorCollection) -> None:

@@ -293,18 +293,14 @@ class ImportRequest(_message.Message):
     def __init__(self, collection: _Optional[str] = ..., space_id: _Optional[str] = ..., dimension: _Optional[int] = ..., records: _Optional[_Iterable[_Union[StoredRecord, _Mapping]]] = ...) -> None: ...
 
 class CheckRecallRequest(_message.Message):
-    __slots__ = ("collection", "queries", "k", "target", "tune")
+    __slots__ = ("collection", "queries", "k")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     QUERIES_FIELD_NUMBER: _ClassVar[int]
     K_FIELD_NUMBER: _ClassVar[int]
-    TARGET_FIELD_NUMBER: _ClassVar[int]
-    TUNE_FIELD_NUMBER: _ClassVar[int]
     collection: str
     queries: int
     k: int
-    target: float
-    tune: bool
-    def __init__(self, collection: _Optional[str] = ..., queries: _Optional[int] = ..., k: _Optional[int] = ..., target: _Optional[float] = ..., tune: bool = ...) -> None: ...
+    def __init__(self, collection: _Optional[str] = ..., queries: _Optional[int] = ..., k: _Optional[int] = ...) -> None: ...
 
 class CheckRecallResponse(_message.Message):
     __slots__ = ("recall", "queries", "k", "points", "approximate_p50_ms", "exact_p50_ms", "search_width", "is_exact")
@@ -325,48 +321,6 @@ class CheckRecallResponse(_message.Message):
     search_width: int
     is_exact: bool
     def __init__(self, recall: _Optional[float] = ..., queries: _Optional[int] = ..., k: _Optional[int] = ..., points: _Optional[int] = ..., approximate_p50_ms: _Optional[float] = ..., exact_p50_ms: _Optional[float] = ..., search_width: _Optional[int] = ..., is_exact: bool = ...) -> None: ...
-
-class CompactRequest(_message.Message):
-    __slots__ = ("collection",)
-    COLLECTION_FIELD_NUMBER: _ClassVar[int]
-    collection: str
-    def __init__(self, collection: _Optional[str] = ...) -> None: ...
-
-class CompactResponse(_message.Message):
-    __slots__ = ("bytes_before", "bytes_after")
-    BYTES_BEFORE_FIELD_NUMBER: _ClassVar[int]
-    BYTES_AFTER_FIELD_NUMBER: _ClassVar[int]
-    bytes_before: int
-    bytes_after: int
-    def __init__(self, bytes_before: _Optional[int] = ..., bytes_after: _Optional[int] = ...) -> None: ...
-
-class SnapshotRequest(_message.Message):
-    __slots__ = ("collection",)
-    COLLECTION_FIELD_NUMBER: _ClassVar[int]
-    collection: str
-    def __init__(self, collection: _Optional[str] = ...) -> None: ...
-
-class SnapshotChunk(_message.Message):
-    __slots__ = ("data", "total_bytes")
-    DATA_FIELD_NUMBER: _ClassVar[int]
-    TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
-    data: bytes
-    total_bytes: int
-    def __init__(self, data: _Optional[bytes] = ..., total_bytes: _Optional[int] = ...) -> None: ...
-
-class RestoreRequest(_message.Message):
-    __slots__ = ("collection", "data")
-    COLLECTION_FIELD_NUMBER: _ClassVar[int]
-    DATA_FIELD_NUMBER: _ClassVar[int]
-    collection: str
-    data: bytes
-    def __init__(self, collection: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
-
-class RestoreResponse(_message.Message):
-    __slots__ = ("stats",)
-    STATS_FIELD_NUMBER: _ClassVar[int]
-    stats: CollectionStats
-    def __init__(self, stats: _Optional[_Union[CollectionStats, _Mapping]] = ...) -> None: ...
 
 class StartMigrationRequest(_message.Message):
     __slots__ = ("collection", "model")

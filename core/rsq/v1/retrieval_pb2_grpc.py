@@ -296,21 +296,6 @@ class CollectionsStub(object):
                 request_serializer=rsq_dot_v1_dot_retrieval__pb2.CheckRecallRequest.SerializeToString,
                 response_deserializer=rsq_dot_v1_dot_retrieval__pb2.CheckRecallResponse.FromString,
                 _registered_method=True)
-        self.Compact = channel.unary_unary(
-                '/rsq.v1.Collections/Compact',
-                request_serializer=rsq_dot_v1_dot_retrieval__pb2.CompactRequest.SerializeToString,
-                response_deserializer=rsq_dot_v1_dot_retrieval__pb2.CompactResponse.FromString,
-                _registered_method=True)
-        self.Snapshot = channel.unary_stream(
-                '/rsq.v1.Collections/Snapshot',
-                request_serializer=rsq_dot_v1_dot_retrieval__pb2.SnapshotRequest.SerializeToString,
-                response_deserializer=rsq_dot_v1_dot_retrieval__pb2.SnapshotChunk.FromString,
-                _registered_method=True)
-        self.Restore = channel.stream_unary(
-                '/rsq.v1.Collections/Restore',
-                request_serializer=rsq_dot_v1_dot_retrieval__pb2.RestoreRequest.SerializeToString,
-                response_deserializer=rsq_dot_v1_dot_retrieval__pb2.RestoreResponse.FromString,
-                _registered_method=True)
 
 
 class CollectionsServicer(object):
@@ -338,26 +323,6 @@ class CollectionsServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Compact(self, request, context):
-        """Builds the search graph anew and gives back the room of what was deleted.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def Snapshot(self, request, context):
-        """A copy of a collection as one file, and a collection from one.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def Restore(self, request_iterator, context):
-        """Missing associated documentation comment in .proto file."""
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
 
 def add_CollectionsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -375,21 +340,6 @@ def add_CollectionsServicer_to_server(servicer, server):
                     servicer.CheckRecall,
                     request_deserializer=rsq_dot_v1_dot_retrieval__pb2.CheckRecallRequest.FromString,
                     response_serializer=rsq_dot_v1_dot_retrieval__pb2.CheckRecallResponse.SerializeToString,
-            ),
-            'Compact': grpc.unary_unary_rpc_method_handler(
-                    servicer.Compact,
-                    request_deserializer=rsq_dot_v1_dot_retrieval__pb2.CompactRequest.FromString,
-                    response_serializer=rsq_dot_v1_dot_retrieval__pb2.CompactResponse.SerializeToString,
-            ),
-            'Snapshot': grpc.unary_stream_rpc_method_handler(
-                    servicer.Snapshot,
-                    request_deserializer=rsq_dot_v1_dot_retrieval__pb2.SnapshotRequest.FromString,
-                    response_serializer=rsq_dot_v1_dot_retrieval__pb2.SnapshotChunk.SerializeToString,
-            ),
-            'Restore': grpc.stream_unary_rpc_method_handler(
-                    servicer.Restore,
-                    request_deserializer=rsq_dot_v1_dot_retrieval__pb2.RestoreRequest.FromString,
-                    response_serializer=rsq_dot_v1_dot_retrieval__pb2.RestoreResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -474,87 +424,6 @@ class Collections(object):
             '/rsq.v1.Collections/CheckRecall',
             rsq_dot_v1_dot_retrieval__pb2.CheckRecallRequest.SerializeToString,
             rsq_dot_v1_dot_retrieval__pb2.CheckRecallResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def Compact(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/rsq.v1.Collections/Compact',
-            rsq_dot_v1_dot_retrieval__pb2.CompactRequest.SerializeToString,
-            rsq_dot_v1_dot_retrieval__pb2.CompactResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def Snapshot(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_stream(
-            request,
-            target,
-            '/rsq.v1.Collections/Snapshot',
-            rsq_dot_v1_dot_retrieval__pb2.SnapshotRequest.SerializeToString,
-            rsq_dot_v1_dot_retrieval__pb2.SnapshotChunk.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def Restore(request_iterator,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.stream_unary(
-            request_iterator,
-            target,
-            '/rsq.v1.Collections/Restore',
-            rsq_dot_v1_dot_retrieval__pb2.RestoreRequest.SerializeToString,
-            rsq_dot_v1_dot_retrieval__pb2.RestoreResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -103,11 +103,6 @@ class CollectionsStub:
     """Streams vectors in that were exported; one result a record comes back, in order."""
     CheckRecall: _grpc.UnaryUnaryMultiCallable[_retrieval_pb2.CheckRecallRequest, _retrieval_pb2.CheckRecallResponse]
     """Compares approximate with exact search on the collection itself."""
-    Compact: _grpc.UnaryUnaryMultiCallable[_retrieval_pb2.CompactRequest, _retrieval_pb2.CompactResponse]
-    """Builds the search graph anew and gives back the room of what was deleted."""
-    Snapshot: _grpc.UnaryStreamMultiCallable[_retrieval_pb2.SnapshotRequest, _retrieval_pb2.SnapshotChunk]
-    """A copy of a collection as one file, and a collection from one."""
-    Restore: _grpc.StreamUnaryMultiCallable[_retrieval_pb2.RestoreRequest, _retrieval_pb2.RestoreResponse]
 
 @_typing.type_check_only
 class CollectionsAsyncStub(CollectionsStub):
@@ -120,11 +115,6 @@ class CollectionsAsyncStub(CollectionsStub):
     """Streams vectors in that were exported; one result a record comes back, in order."""
     CheckRecall: _aio.UnaryUnaryMultiCallable[_retrieval_pb2.CheckRecallRequest, _retrieval_pb2.CheckRecallResponse]  # type: ignore[assignment]
     """Compares approximate with exact search on the collection itself."""
-    Compact: _aio.UnaryUnaryMultiCallable[_retrieval_pb2.CompactRequest, _retrieval_pb2.CompactResponse]  # type: ignore[assignment]
-    """Builds the search graph anew and gives back the room of what was deleted."""
-    Snapshot: _aio.UnaryStreamMultiCallable[_retrieval_pb2.SnapshotRequest, _retrieval_pb2.SnapshotChunk]  # type: ignore[assignment]
-    """A copy of a collection as one file, and a collection from one."""
-    Restore: _aio.StreamUnaryMultiCallable[_retrieval_pb2.RestoreRequest, _retrieval_pb2.RestoreResponse]  # type: ignore[assignment]
 
 class CollectionsServicer(metaclass=_abc_1.ABCMeta):
     """The care of collections as wholes."""
@@ -152,29 +142,6 @@ class CollectionsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_retrieval_pb2.CheckRecallResponse, _abc.Awaitable[_retrieval_pb2.CheckRecallResponse]]:
         """Compares approximate with exact search on the collection itself."""
-
-    @_abc_1.abstractmethod
-    def Compact(
-        self,
-        request: _retrieval_pb2.CompactRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_retrieval_pb2.CompactResponse, _abc.Awaitable[_retrieval_pb2.CompactResponse]]:
-        """Builds the search graph anew and gives back the room of what was deleted."""
-
-    @_abc_1.abstractmethod
-    def Snapshot(
-        self,
-        request: _retrieval_pb2.SnapshotRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_retrieval_pb2.SnapshotChunk], _abc.AsyncIterator[_retrieval_pb2.SnapshotChunk]]:
-        """A copy of a collection as one file, and a collection from one."""
-
-    @_abc_1.abstractmethod
-    def Restore(
-        self,
-        request_iterator: _MaybeAsyncIterator[_retrieval_pb2.RestoreRequest],
-        context: _ServicerContext,
-    ) -> _typing.Union[_retrieval_pb2.RestoreResponse, _abc.Awaitable[_retrieval_pb2.RestoreResponse]]: ...
 
 def add_CollectionsServicer_to_server(servicer: CollectionsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
