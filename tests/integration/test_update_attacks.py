@@ -35,7 +35,7 @@ from rsq.providers import CPU_PROVIDER
 from rsq.records import AliasEvent, ArtifactEvaluation
 from rsq.resolve import Device, Request
 from rsq.rpc.registry import RegistryClient
-from rsq.rpc.trust import TrustClient
+from rsq.rpc.trust import FILE_SECONDS, TrustClient
 from rsq.updates.fetcher import MAX_STEP
 from rsq.updates.names import MetadataName
 from rsq_agent.cache import Cache
@@ -45,7 +45,7 @@ from rsq_agent.trust.folder import TrustFolder
 from rsq_agent.trust.updating import Trust
 
 REQUEST = Request(Device("cpu", (CPU_PROVIDER,)), towers=("vision",))
-SLOW_SECONDS = 0.5
+SLOW_SECONDS = 0.5  # that one file may take, where one trickles
 
 
 @dataclass
@@ -59,9 +59,11 @@ class World:
     trust_client: TrustClient
     cache: Cache
     now: datetime
+    file_seconds: float = FILE_SECONDS
 
     def plan(self, reference: str = "tiny") -> PullPlan:
-        trust = Trust(TrustFolder(self.cache.home), now=lambda: self.now, seconds=SLOW_SECONDS)
+        folder = TrustFolder(self.cache.home)
+        trust = Trust(folder, now=lambda: self.now, seconds=self.file_seconds)
         verified = trust.update(self.trust_client)
         return plan_pull(self.client, self.cache, reference, REQUEST, vouch=verified.vouch)
 
@@ -97,9 +99,7 @@ def world(artifacts: list[TinyArtifact], tmp_path: Path) -> Iterator[World]:
             updates,
             address,
             stack.enter_context(RegistryClient(address)),
-            stack.enter_context(
-                TrustClient(stack.enter_context(serve_updates(updates)), file_seconds=SLOW_SECONDS)
-            ),
+            stack.enter_context(TrustClient(stack.enter_context(serve_updates(updates)))),
             Cache(tmp_path / "agent"),
             updates.now,
         )
@@ -247,8 +247,11 @@ def test_a_file_without_an_end_is_cut_off(world: World, role: str) -> None:
 def test_a_file_that_trickles_is_given_up(world: World) -> None:
     world.updates.publish()
     world.updates.slow = "targets"
-    with pytest.raises(SlowRetrieval, match="targets"):
-        world.plan()
+    world.file_seconds = SLOW_SECONDS
+    with TrustClient(world.trust_client.target, file_seconds=SLOW_SECONDS) as client:
+        world.trust_client = client
+        with pytest.raises(SlowRetrieval, match="targets"):
+            world.plan()
 
 
 # 7. mix-and-match
