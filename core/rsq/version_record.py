@@ -126,6 +126,8 @@ def _profile(artifact_id: str, fields: dict[str, Any]) -> Profile:
 
 def _metrics(fields: dict[str, Any]) -> dict[str, float]:
     metrics = fields["metrics"]
+    if not isinstance(metrics, dict):
+        raise TypeError("metrics")
     return {str(name): read_number(metrics, name) for name in metrics}
 
 
