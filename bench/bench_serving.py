@@ -3,7 +3,8 @@
 One run on one machine: the agent of each variant is a process of its own that stays up, and windows
 of the bare loop, of raw tensors, of JPEG files and of texts take turns. Clients are threads of this
 process, so their work is part of the price. Then the INT8 agent alone: open load at 80 % of what it
-managed, and at twice that.
+managed, and at twice that. Last, four INT8 agents at that 80 % in turns: each split of two cores,
+with and without a latency target, beside what a queue of such runs gives by calculation.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from load import run_closed, run_open
 from make_base_checkpoint import make_checkpoint
 from numpy.typing import NDArray
 from programs import Programs
+from serving_splits import compare_splits, show_splits
 
 from rsq.client import Client
 from rsq.encoder import Encoder
@@ -43,6 +45,7 @@ CLIENTS = 4
 WINDOW_SECONDS = 4.0
 ROUNDS = 5
 LOAD_SECONDS = 40.0
+LATENCY_TARGET = "300ms"
 IMAGE_COUNT = 32
 
 
@@ -129,12 +132,17 @@ def read_inputs(agent: Agent, texts: int) -> Inputs:
     return Inputs(files, pixels, captions, text.prepare_texts(captions))
 
 
-def calls_of(agent: Agent, inputs: Inputs) -> dict[str, Callable[[int], None]]:
+def raw_call(stub: EmbeddingStub, inputs: Inputs) -> Callable[[int], None]:
     raws = [row.astype("<f4").tobytes() for row in inputs.pixels]
 
     def raw(number: int) -> None:
         image = pb.Image(raw=pb.RawImage(data=raws[number % len(raws)]))
-        agent.stub.EmbedImage(pb.EmbedImageRequest(images=[image]))
+        stub.EmbedImage(pb.EmbedImageRequest(images=[image]))
+
+    return raw
+
+
+def calls_of(agent: Agent, inputs: Inputs) -> dict[str, Callable[[int], None]]:
 
     def jpeg(number: int) -> None:
         agent.client.embed_image([inputs.files[number % len(inputs.files)]])
@@ -143,7 +151,7 @@ def calls_of(agent: Agent, inputs: Inputs) -> dict[str, Callable[[int], None]]:
         # A number of its own, so that no answer comes from the agent's memory.
         agent.client.embed_text([f"{number} {inputs.texts[number % len(inputs.texts)]}"])
 
-    return {"raw tensors": raw, "JPEG files": jpeg, "texts": text}
+    return {"raw tensors": raw_call(agent.stub, inputs), "JPEG files": jpeg, "texts": text}
 
 
 def compare(agent: Agent, inputs: Inputs, work: Path, rounds: int) -> dict[str, Any]:
@@ -233,6 +241,7 @@ def main() -> None:
     parser.add_argument("--variants", default=",".join(VARIANTS))
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--load-seconds", type=float, default=LOAD_SECONDS)
+    parser.add_argument("--latency-target", default=LATENCY_TARGET, help="of the row with one")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "bench/results/serving.json")
     arguments = parser.parse_args()
     cores = len(os.sched_getaffinity(0))
@@ -255,7 +264,20 @@ def main() -> None:
                 if variant == "int8":
                     per_second = found["rows"]["raw tensors"]["per_second"]
                     found["open_load"] = load(agent, inputs, per_second, arguments.load_seconds)
-                result["variants"][variant] = found
+            if variant == "int8":
+                found["splits"] = compare_splits(
+                    home,
+                    work,
+                    cores=cores,
+                    splits=SPLITS,
+                    target=arguments.latency_target,
+                    per_second=found["rows"]["raw tensors"]["per_second"],
+                    seconds=arguments.load_seconds,
+                    open_call=lambda address, stack, inputs=inputs: translate(
+                        raw_call(EmbeddingStub(stack.enter_context(open_channel(address))), inputs)
+                    ),
+                )
+            result["variants"][variant] = found
             show(variant, found)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(result, indent=2) + "\n")
@@ -269,6 +291,7 @@ def show(variant: str, found: dict[str, Any]) -> None:
         print(f"  {name:28} {row['per_second']:7.2f}/s ({low:.2f} to {high:.2f}) {share}")
     for share, row in found.get("open_load", {}).items():
         print(f"  open load {share}: {row}")
+    show_splits(found.get("splits", {}))
     sys.stdout.flush()
 
 

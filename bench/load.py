@@ -24,6 +24,12 @@ class Outcome:
     latencies_ms: list[float] = field(default_factory=list)
     refused: int = 0
 
+    def add(self, other: Outcome) -> None:
+        """Another window of the same load."""
+        self.seconds += other.seconds
+        self.latencies_ms += other.latencies_ms
+        self.refused += other.refused
+
     def to_json(self) -> dict[str, Any]:
         found: dict[str, Any] = {
             "per_second": len(self.latencies_ms) / self.seconds,
@@ -33,6 +39,7 @@ class Outcome:
         if len(self.latencies_ms) >= 2:
             cuts = statistics.quantiles(self.latencies_ms, n=100)
             found |= {"p50_ms": cuts[49], "p95_ms": cuts[94], "p99_ms": cuts[98]}
+            found["p99_over_p50"] = cuts[98] / cuts[49]
         return found
 
 

@@ -6,19 +6,24 @@ import logging
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
 import grpc
 
+from rsq.audit import AuditLog
 from rsq.call_record import CallRecord
 from rsq.errors import RsqError
 from rsq.kserve import inference_pb2_grpc
 from rsq.records import NodeReport
 from rsq.reference import Reference
+from rsq.rpc.endpoint import Endpoint
 from rsq.rpc.health import is_serving
 from rsq.rpc.registry import RegistryClient
+from rsq.rpc.security import Security
 from rsq.rpc.server import RpcServer
+from rsq.token_cache import TokenCache
 from rsq.v1 import (
     agent_pb2_grpc,
     embedding_pb2_grpc,
@@ -29,6 +34,7 @@ from rsq_agent.cache import Cache
 from rsq_agent.collections.collections_source import open_collections
 from rsq_agent.config import AgentConfig
 from rsq_agent.http.http_server import HttpServer
+from rsq_agent.http.metrics_server import MetricsServer
 from rsq_agent.indexing.migrations import Migrations
 from rsq_agent.indexing.roots import Roots
 from rsq_agent.inference.activator import Activator
@@ -36,7 +42,7 @@ from rsq_agent.inference.live_model import LiveModel
 from rsq_agent.inference.serving import Serving
 from rsq_agent.inference.spaces import Spaces
 from rsq_agent.meter import Meter
-from rsq_agent.metrics import AgentCollector, MetricsServer
+from rsq_agent.metrics import AgentCollector
 from rsq_agent.node.device import find_device
 from rsq_agent.node.memory import process_memory
 from rsq_agent.pulling.pull import node_report
@@ -51,6 +57,7 @@ from rsq_agent.rpc.migrations import MigrationsServicer
 from rsq_agent.rpc.mirror import Mirror
 from rsq_agent.rpc.retrieval import Retrieval
 from rsq_agent.state import load_state
+from rsq_agent.token_file import TokenFile
 from rsq_agent.tracing import Tracing
 
 log = logging.getLogger("rsq.agent")
@@ -64,9 +71,17 @@ class Agent:
 
     def __init__(self, config: AgentConfig) -> None:
         """Binds the port. Raises EnvironmentFault when it is in use, BadInput for a bind beyond
-        loopback."""
+        loopback without TLS."""
         self.config = config
         self.cache = Cache(config.home)
+        security = Security(
+            tls=config.tls,
+            find_token=TokenCache(TokenFile(config.home).find).find,
+            require_token=config.require_token,
+            insecure=config.insecure,
+            limits=config.limits,
+        )
+        self._guard = security.make_guard(config.listen, config.http, config.metrics)
         self.meter = Meter()
         self.metrics_address: str | None = None
         self.http_address: str | None = None
@@ -138,8 +153,13 @@ class Agent:
         if config.otel:
             tracing = self._watchers.enter_context(Tracing(node_id=self.activator.node_id))
             self._on_end.append(tracing.record)
+        self._on_end.append(AuditLog(config.home).record)
         self._server = RpcServer(
-            services, listen=config.listen, insecure=config.insecure, on_end=self._on_end
+            services,
+            listen=config.listen,
+            security=security,
+            guard=self._guard,
+            on_end=self._on_end,
         )
 
     @property
@@ -178,14 +198,15 @@ class Agent:
 
     def _serve_metrics(self, listen: str) -> str:
         collector = AgentCollector(self.meter, live_models=self._live_models, memory=process_memory)
-        server = MetricsServer(collector, listen=listen, insecure=self.config.insecure)
+        server = MetricsServer(collector, listen=listen, guard=self._guard, tls=self.config.tls)
         return self._watchers.enter_context(server).address
 
     def _serve_http(self, listen: str) -> str:
         server = HttpServer(
             self._serving,
             listen=listen,
-            insecure=self.config.insecure,
+            guard=self._guard,
+            tls=self.config.tls,
             is_ready=lambda: self._is_ready,
             on_end=self._on_end,
         )
@@ -212,7 +233,7 @@ class Agent:
         every loaded tower run."""
         towers = [tower for model in self._live_models() for tower in model.towers.values()]
         workers_run = all(tower.batcher.is_alive for tower in towers)
-        return workers_run and is_serving(self.address, AGENT_SERVICE)
+        return workers_run and is_serving(self._server.own_endpoint, AGENT_SERVICE)
 
     def watch(self, reference: Reference) -> None:
         """Follows an alias until the agent ends."""
@@ -220,13 +241,23 @@ class Agent:
         thread = threading.Thread(
             target=follow,
             args=(reference, self.cache, self.config),
-            kwargs={"agent": self.address, "stop": stop},
+            kwargs={"agent": self._own_endpoint(), "stop": stop},
             name="watch",
             daemon=True,
         )
         self._watchers.callback(thread.join)
         self._watchers.callback(stop.set)
         thread.start()
+
+    def _own_endpoint(self) -> Endpoint:
+        """As another process of ours reaches this agent: with the token in a file."""
+        endpoint = self._server.own_endpoint
+        file = self.config.home / "own.token"
+        file.unlink(missing_ok=True)
+        file.touch(0o600)
+        file.write_text(str(endpoint.token))
+        self._watchers.callback(file.unlink, missing_ok=True)
+        return replace(endpoint, token=file)
 
     def _unload_unused(self) -> None:
         for name in self._serving.unload_unused(self.config.idle_unload_seconds):

@@ -1,4 +1,4 @@
-"""The agent's numbers for Prometheus, over HTTP.
+"""The agent's numbers for Prometheus.
 
 Everything is made at the scrape from the Meter and the live models, so that recording stays cheap.
 Label values are bounded: models that were pulled, methods that exist, status names, error codes.
@@ -7,22 +7,15 @@ Label values are bounded: models that were pulled, methods that exist, status na
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from types import TracebackType
-from typing import Self
 
-from prometheus_client import CollectorRegistry
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
     Metric,
 )
-from prometheus_client.exposition import start_http_server
 from prometheus_client.registry import Collector
 
-from rsq.errors import EnvironmentFault
-from rsq.rpc.channel import split_address
-from rsq.rpc.server import require_loopback
 from rsq_agent.inference.live_model import LiveModel
 from rsq_agent.meter import Histogram, Meter, TowerCounts, TowerLabels
 from rsq_agent.node.memory import Memory
@@ -48,39 +41,6 @@ class AgentCollector(Collector):
         yield from _agent_families(self._meter, self._memory())
         yield from _tower_families(self._meter.towers())
         yield from _artifact_families(list(self._live_models()))
-
-
-class MetricsServer:
-    """Answers scrapes on HOST:PORT for the length of the block; `address` has the bound port."""
-
-    def __init__(self, collector: Collector, *, listen: str, insecure: bool) -> None:
-        """Raises EnvironmentFault when the port is in use, BadInput for a bind beyond loopback."""
-        require_loopback(listen, insecure=insecure)
-        host, port = split_address(listen)
-        registry = CollectorRegistry()
-        registry.register(collector)
-        try:
-            self._server, self._thread = start_http_server(port, host, registry)
-        except OSError as e:
-            raise EnvironmentFault(
-                f"Can't serve metrics on {listen}: the port is in use or not allowed here. "
-                "Choose another with --metrics HOST:PORT."
-            ) from e
-        shown = f"[{host}]" if ":" in host else host
-        self.address = f"{shown}:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
 
 def _agent_families(meter: Meter, memory: Memory) -> Iterator[Metric]:
@@ -145,6 +105,11 @@ def _tower_families(towers: dict[TowerLabels, TowerCounts]) -> Iterator[Metric]:
 
 def _artifact_families(models: Sequence[LiveModel]) -> Iterator[Metric]:
     queue = GaugeMetricFamily("rsq_queue_items", "Items that wait now.", labels=TOWER_LABELS)
+    target = GaugeMetricFamily(
+        "rsq_latency_target_seconds",
+        "Within which the tower answers or refuses; towers without a target have none.",
+        labels=TOWER_LABELS,
+    )
     info = GaugeMetricFamily(
         "rsq_artifact_info",
         "1 for each artifact that is loaded.",
@@ -162,12 +127,15 @@ def _artifact_families(models: Sequence[LiveModel]) -> Iterator[Metric]:
             variant = live.manifest.variant
             labels = (name, live.manifest.tower, variant)
             queue.add_metric(labels, live.batcher.waiting)
+            if live.batcher.limits.target_seconds is not None:
+                target.add_metric(labels, live.batcher.limits.target_seconds)
             info.add_metric(
                 (name, version, live.manifest.tower, variant, live.provider, live.artifact_id), 1
             )
             probe.add_metric((*labels, "own"), live.probe.own_cosine_min)
             probe.add_metric((*labels, "fp32"), live.probe.fp32_cosine_min)
     yield queue
+    yield target
     yield info
     yield probe
 

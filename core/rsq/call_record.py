@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Any
 
 from rsq.request_id import request_scope
 
@@ -28,6 +29,19 @@ class EmbeddingTimes:
     ended_ns: int = field(default_factory=time.time_ns)
 
 
+@dataclass(frozen=True)
+class Identity:
+    """`name` is the token's, or the address where no token is asked for; `scopes` None allow
+    everything."""
+
+    name: str
+    token_id: str = ""
+    scopes: frozenset[str] | None = None
+
+    def __str__(self) -> str:
+        return f"token {self.name} ({self.token_id})" if self.token_id else f"rpc {self.name}"
+
+
 @dataclass
 class CallRecord:
     method: str  # rsq.v1.Embedding/EmbedText
@@ -38,6 +52,8 @@ class CallRecord:
     milliseconds: float = 0.0
     code: str = "OK"  # name of a gRPC status
     error: str = ""  # the sentence that the caller gets
+    caller: Identity | None = None  # once it is known
+    request: dict[str, Any] = field(default_factory=dict)  # what it asks for, of one that changes
     artifact_id: str = ""  # what served it
     embeddings: list[EmbeddingTimes] = field(default_factory=list)  # the first of a long stream
 
@@ -67,6 +83,12 @@ def observe_call(
         with request_scope(record.request_id):
             for tell in on_end:
                 tell(record)
+
+
+def current_caller() -> str:
+    """Who makes the call that this thread answers, for records of what was done."""
+    record = _current.get()
+    return str(record.caller or f"rpc {record.peer}") if record is not None else "nobody"
 
 
 def note_embedding(artifact_id: str, times: EmbeddingTimes) -> None:

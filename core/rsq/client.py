@@ -41,6 +41,7 @@ from rsq.retrieval import (
 )
 from rsq.rpc.channel import open_channel, translate_errors
 from rsq.rpc.collections import export_collection, import_records
+from rsq.rpc.endpoint import Target, to_endpoint
 from rsq.v1 import embedding_pb2, retrieval_pb2
 from rsq.v1.embedding_pb2_grpc import EmbeddingStub
 from rsq.v1.retrieval_pb2_grpc import CollectionsStub, RetrievalStub
@@ -62,12 +63,13 @@ class Client:
     """
 
     def __init__(
-        self, target: str, model: str | None = None, *, timeout_seconds: float = CALL_SECONDS
+        self, target: Target, model: str | None = None, *, timeout_seconds: float = CALL_SECONDS
     ) -> None:
-        self.target = target
+        self._endpoint = to_endpoint(target)
+        self.target = self._endpoint.address
         self.model = model
         self._timeout = timeout_seconds
-        self._channel = open_channel(target)
+        self._channel = open_channel(self._endpoint)
         self._embedding = EmbeddingStub(self._channel)
         self._retrieval = RetrievalStub(self._channel)
         self._collections = CollectionsStub(self._channel)
@@ -201,7 +203,7 @@ class Client:
         request = search_to_pb(
             parts, options or SearchOptions(), collection=collection, space_id=space_id
         )
-        with translate_errors(self.target):
+        with translate_errors(self._endpoint):
             reply = self._retrieval.Search(request, timeout=self._timeout)
         return [wire.hit_from_pb(hit) for hit in reply.hits]
 
@@ -211,7 +213,7 @@ class Client:
         """Streams images into `collection`; one outcome an item, in order. An outcome without an
         error means that the vector is on the agent's disk."""
         requests = (wire.index_item_to_pb(item, collection) for item in items)
-        with translate_errors(self.target):
+        with translate_errors(self._endpoint):
             for reply in self._retrieval.Index(requests):
                 yield wire.index_outcome_from_pb(reply)
 
@@ -223,13 +225,13 @@ class Client:
         request = retrieval_pb2.FindStoredRequest(
             collection=collection, origins=[wire.origin_to_pb(row) for row in origins]
         )
-        with translate_errors(self.target):
+        with translate_errors(self._endpoint):
             return list(self._retrieval.FindStored(request, timeout=self._timeout).stored)
 
     def delete(self, uris: Sequence[str], *, collection: str = DEFAULT_COLLECTION) -> int:
         """Removes every vector of `uris` and returns how many there were."""
         request = retrieval_pb2.DeleteRequest(collection=collection, uris=uris)
-        with translate_errors(self.target):
+        with translate_errors(self._endpoint):
             return self._retrieval.Delete(request, timeout=self._timeout).deleted
 
     def delete_outdated(
@@ -240,17 +242,17 @@ class Client:
         request = retrieval_pb2.DeleteRequest(
             collection=collection, outdated=[wire.origin_to_pb(row) for row in origins]
         )
-        with translate_errors(self.target):
+        with translate_errors(self._endpoint):
             return self._retrieval.Delete(request, timeout=self._timeout).deleted
 
     def collections(self) -> list[CollectionInfo]:
-        with translate_errors(self.target):
+        with translate_errors(self._endpoint):
             reply = self._retrieval.GetStats(retrieval_pb2.GetStatsRequest(), timeout=self._timeout)
         return [wire.collection_info_from_pb(stats) for stats in reply.collections]
 
     def export(self, collection: str = DEFAULT_COLLECTION) -> CollectionExport:
         """Every vector of `collection` with where it came from."""
-        return export_collection(self._collections, self.target, collection)
+        return export_collection(self._collections, self._endpoint, collection)
 
     def import_records(
         self,
@@ -264,7 +266,7 @@ class Client:
         record, in order, as from `index`. Records that are there are replaced."""
         return import_records(
             self._collections,
-            self.target,
+            self._endpoint,
             records,
             space_id=space_id,
             dimension=dimension,
@@ -273,7 +275,7 @@ class Client:
 
     def info(self) -> ModelInfo:
         """What the agent serves."""
-        with translate_errors(self.target):
+        with translate_errors(self._endpoint):
             reply = self._embedding.GetModelInfo(
                 embedding_pb2.GetModelInfoRequest(model=self.model or ""), timeout=self._timeout
             )
@@ -281,7 +283,7 @@ class Client:
 
     def is_serving(self) -> bool:
         """Whether the agent proved its artifacts and takes calls."""
-        with translate_errors(self.target):
+        with translate_errors(self._endpoint):
             reply = self._health.Check(
                 health_pb2.HealthCheckRequest(service="rsq.v1.Embedding"), timeout=self._timeout
             )
@@ -293,7 +295,7 @@ class Client:
         deadline = time.monotonic() + self._timeout
         while True:
             try:
-                with translate_errors(self.target):
+                with translate_errors(self._endpoint):
                     return call(request, timeout=max(deadline - time.monotonic(), 0))
             except Exhausted as e:
                 if e.retry_after_seconds is None:

@@ -5,7 +5,8 @@ RsqError
 ├── BadInput              the caller's input is wrong: image, text, size, unknown tower
 │   ├── BadImage
 │   ├── BadSource         a checkpoint or data folder that can't be used
-│   └── BadManifest       a manifest that is malformed or of a newer schema
+│   ├── BadManifest       a manifest that is malformed or of a newer schema
+│   └── BadSecret         a token file or private key that is empty, unreadable or damaged
 ├── NotFound              unknown model, version, alias, artifact, collection
 ├── NothingFits           no artifact fits the budget; carries the candidates
 ├── IntegrityError        digest, chunk or signature mismatch
@@ -25,8 +26,17 @@ RsqError
 ├── SpaceMismatch         vectors of two embedding spaces would be mixed
 ├── Exhausted             overload, quota, full disk
 ├── Unreachable           the server or agent isn't there
-├── Unauthenticated
-├── PermissionDenied
+├── Unauthenticated       who calls, or who answers, is not known
+│   ├── TokenMissing
+│   ├── TokenUnknown         not one of this program's tokens
+│   ├── TokenExpired
+│   ├── TokenRevoked
+│   ├── CertificateExpired
+│   ├── CertificateNotYetValid
+│   ├── CertificateWrongHost
+│   └── CertificateUntrusted issued by nobody who is trusted here
+├── PermissionDenied      a known caller may not do this
+│   └── ScopeMissing
 ├── GateRefused           a quality gate refused a variant or version
 ├── ProbeFailed           the golden probe failed on this device
 ├── DeadlineExceeded
@@ -74,6 +84,10 @@ class BadSource(BadInput):
 
 class BadManifest(BadInput):
     code = "BAD_MANIFEST"
+
+
+class BadSecret(BadInput):
+    code = "BAD_SECRET"
 
 
 class NotFound(RsqError):
@@ -177,8 +191,44 @@ class Unauthenticated(RsqError):
     code = "UNAUTHENTICATED"
 
 
+class TokenMissing(Unauthenticated):
+    code = "TOKEN_MISSING"
+
+
+class TokenUnknown(Unauthenticated):
+    code = "TOKEN_UNKNOWN"
+
+
+class TokenExpired(Unauthenticated):
+    code = "TOKEN_EXPIRED"
+
+
+class TokenRevoked(Unauthenticated):
+    code = "TOKEN_REVOKED"
+
+
+class CertificateExpired(Unauthenticated):
+    code = "CERTIFICATE_EXPIRED"
+
+
+class CertificateNotYetValid(Unauthenticated):
+    code = "CERTIFICATE_NOT_YET_VALID"
+
+
+class CertificateWrongHost(Unauthenticated):
+    code = "CERTIFICATE_WRONG_HOST"
+
+
+class CertificateUntrusted(Unauthenticated):
+    code = "CERTIFICATE_UNTRUSTED"
+
+
 class PermissionDenied(RsqError):
     code = "PERMISSION_DENIED"
+
+
+class ScopeMissing(PermissionDenied):
+    code = "SCOPE_MISSING"
 
 
 class GateRefused(RsqError):

@@ -19,8 +19,8 @@ _FACTORS = {
     "TIB": 2**40,
 }
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", re.ASCII)
-_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
-_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([smhSMH]?)\s*", re.ASCII)
+_SECONDS = {"": 1, "ms": 0.001, "s": 1, "m": 60, "h": 3600}
+_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|[smh]?)\s*", re.ASCII | re.IGNORECASE)
 _MAX_SIZE_TEXT = 32
 
 
@@ -44,8 +44,8 @@ def parse_size(text: str) -> int:
 
 
 def parse_seconds(text: str) -> float:
-    """Seconds in a duration such as "60s", "5m", "1.5h" or "90". Raises BadInput for anything else,
-    and for 0."""
+    """Seconds in a duration such as "60s", "5m", "200ms" or "90". Raises BadInput for anything
+    else, and for 0."""
     match = _DURATION.fullmatch(text) if len(text) <= _MAX_SIZE_TEXT else None
     seconds = float(match.group(1)) * _SECONDS[match.group(2).lower()] if match else 0.0
     if seconds <= 0:

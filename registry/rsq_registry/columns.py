@@ -16,6 +16,7 @@ MAX_TEXT_CHARACTERS = 512  # free text: a licence, a device, a host, a source de
 MAX_WORD_CHARACTERS = 128  # a variant, a role, a provider, a metric, a file name, a node id
 DIGEST_CHARACTERS = 64
 TOWER_CHARACTERS = 16
+TOKEN_ID_CHARACTERS = 12
 
 # SQLite numbers rows itself only where the key's type is exactly INTEGER.
 RowNumber = BigInteger().with_variant(Integer, "sqlite")
@@ -37,6 +38,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 Key = Annotated[int, mapped_column(RowNumber, primary_key=True)]
 Link = Annotated[int, mapped_column(RowNumber)]  # to a Key
 Digest = Annotated[str, mapped_column(String(DIGEST_CHARACTERS))]
+TokenId = Annotated[str, mapped_column(String(TOKEN_ID_CHARACTERS))]
 ModelName = Annotated[str, mapped_column(String(MAX_NAME_CHARACTERS))]
 AliasName = Annotated[str, mapped_column(String(MAX_ALIAS_CHARACTERS))]
 TowerName = Annotated[Tower, mapped_column(String(TOWER_CHARACTERS))]

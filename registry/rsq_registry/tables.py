@@ -7,6 +7,7 @@ models ─< versions >─< artifacts ─< artifact_files, artifact_providers
    └──< alias_events
 nodes ─< node_providers, node_artifacts
 leases
+tokens
 
 An artifact's key is its manifest's SHA-256; the manifest's bytes are the blob of that digest. One
 artifact may belong to several versions. Rows of alias_events and evaluations are only ever added,
@@ -30,6 +31,7 @@ from rsq_registry.columns import (
     Moment,
     Size,
     Text,
+    TokenId,
     TowerName,
     Word,
 )
@@ -84,6 +86,20 @@ class Lease(Base):
 
     digest: Mapped[Digest] = mapped_column(primary_key=True)
     expires_at: Mapped[Moment]
+
+
+class Token(Base):
+    """A bearer token without its secret."""
+
+    __tablename__ = "tokens"
+
+    id: Mapped[TokenId] = mapped_column(primary_key=True)
+    name: Mapped[Word] = mapped_column(index=True)
+    secret_sha256: Mapped[Digest]
+    scopes: Mapped[Text]  # words with a space between
+    created_at: Mapped[Moment]
+    expires_at: Mapped[Moment | None]
+    revoked_at: Mapped[Moment | None]
 
 
 class Artifact(Base):

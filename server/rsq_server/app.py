@@ -7,7 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from rsq.audit import AuditLog
+from rsq.rpc.security import Security
 from rsq.rpc.server import RpcServer
+from rsq.token_cache import TokenCache
 from rsq.v1.registry_pb2_grpc import (
     add_ContentServicer_to_server,
     add_PublishingServicer_to_server,
@@ -18,6 +21,7 @@ from rsq_registry.blobs import Blobs, BlobStore
 from rsq_registry.catalogue import Catalogue
 from rsq_registry.database import open_database
 from rsq_registry.object_blobs import ObjectBlobs
+from rsq_registry.tokens import RegistryTokens
 from rsq_server.config import ServerConfig
 from rsq_server.rpc.content import ContentService
 from rsq_server.rpc.publishing import PublishingService
@@ -38,6 +42,7 @@ class Stores:
 
     catalogue: Catalogue
     blobs: Blobs
+    tokens: RegistryTokens
 
 
 @contextmanager
@@ -53,7 +58,7 @@ def open_stores(config: ServerConfig) -> Iterator[Stores]:
     )
     engine = open_database(config.database)
     try:
-        yield Stores(Catalogue(engine, blobs), blobs)
+        yield Stores(Catalogue(engine, blobs), blobs, RegistryTokens(engine))
     finally:
         engine.dispose()
 
@@ -62,7 +67,8 @@ def open_stores(config: ServerConfig) -> Iterator[Stores]:
 def run_server(stores: Stores, config: ServerConfig) -> Iterator[RpcServer]:
     """A server that answers for the length of the block; its `address` has the bound port.
 
-    Raises EnvironmentFault when the port is in use, BadInput for a bind beyond loopback.
+    Raises EnvironmentFault when the port is in use, BadInput for a bind beyond loopback without
+    TLS.
     """
     registry = RegistryService(stores.catalogue)
     content = ContentService(catalogue=stores.catalogue, blobs=stores.blobs)
@@ -80,7 +86,14 @@ def run_server(stores: Stores, config: ServerConfig) -> Iterator[RpcServer]:
             (TRUST_SERVICE, partial(add_TrustServicer_to_server, trust)),
         ],
         listen=config.listen,
-        insecure=config.insecure,
+        security=Security(
+            tls=config.tls,
+            find_token=TokenCache(stores.tokens.find).find,
+            require_token=config.require_token,
+            insecure=config.insecure,
+            limits=config.limits,
+        ),
+        on_end=[AuditLog(config.home).record],
     )
     server.start()
     server.set_serving(True)

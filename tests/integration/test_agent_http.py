@@ -340,6 +340,4 @@ def test_the_command_prints_labels_an_image(
 def test_a_bind_beyond_loopback_is_refused(agent: Agent) -> None:
     config = dataclasses.replace(agent.config, http="0.0.0.0:0", listen="127.0.0.1:0")
     with pytest.raises(BadInput, match="insecure"):
-        http_server.HttpServer(
-            agent._serving, listen=str(config.http), insecure=False, is_ready=lambda: True
-        )
+        Agent(config)

@@ -6,6 +6,7 @@ import logging
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -19,12 +20,13 @@ from rsq.errors import BadInput, EnvironmentFault, NotFound, ProbeFailed
 from rsq.request_id import REQUEST_ID_KEY
 from rsq.rpc.agent import read_status
 from rsq.rpc.channel import open_channel
+from rsq.rpc.guard import Guard
 from rsq.v1 import embedding_pb2 as pb
 from rsq.v1.embedding_pb2_grpc import EmbeddingStub
 from rsq_agent.app import Agent
 from rsq_agent.cache import Cache
 from rsq_agent.config import AgentConfig
-from rsq_agent.metrics import MetricsServer
+from rsq_agent.http.metrics_server import MetricsServer
 from rsq_agent.state import NodeState, save_state
 
 TEXT = {"model": "tiny", "tower": "text", "variant": "fp32"}
@@ -156,8 +158,9 @@ def test_metrics_stay_on_loopback_and_a_taken_port_is_named(agent: Agent) -> Non
         def collect(self) -> Iterator[None]:
             return iter(())
 
+    config = replace(agent.config, listen="127.0.0.1:0", http=None, metrics="0.0.0.0:0")
     with pytest.raises(BadInput, match="--insecure"):
-        MetricsServer(Nothing(), listen="0.0.0.0:0", insecure=False)  # type: ignore[arg-type]
+        Agent(config)
     assert agent.metrics_address is not None
     with pytest.raises(EnvironmentFault, match="in use"):
-        MetricsServer(Nothing(), listen=agent.metrics_address, insecure=False)  # type: ignore[arg-type]
+        MetricsServer(Nothing(), listen=agent.metrics_address, guard=Guard())  # type: ignore[arg-type]

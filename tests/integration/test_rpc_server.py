@@ -21,9 +21,11 @@ from rsq.errors import (
     Unreachable,
 )
 from rsq.rpc import server as rpc_server
-from rsq.rpc.channel import open_channel, split_address
+from rsq.rpc.addresses import is_loopback, split_address
+from rsq.rpc.channel import open_channel
 from rsq.rpc.registry import RegistryClient
-from rsq.rpc.server import RpcServer, is_loopback
+from rsq.rpc.security import Security
+from rsq.rpc.server import RpcServer
 from rsq.v1 import registry_pb2 as pb
 
 
@@ -148,7 +150,7 @@ def test_a_bind_beyond_loopback_needs_to_be_asked_for(listen: str) -> None:
 
 
 def test_insecure_allows_a_bind_beyond_loopback() -> None:
-    server = RpcServer([], listen="0.0.0.0:0", insecure=True)
+    server = RpcServer([], listen="0.0.0.0:0", security=Security(insecure=True))
     assert not server.address.endswith(":0")
     server.stop()
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rsq.connection_options import agent_endpoint
 from rsq.errors import BadInput
 from rsq_agent.cli.options import AgentAddress, Json
 from rsq_agent.config import DEFAULT_LISTEN
@@ -65,7 +66,7 @@ def classify(
         raise BadInput("There are no images among the paths.")
     results: dict[Path, list[LabelScore]] = {}
     skipped: dict[Path, BadInput] = {}
-    with Client(agent, model) as client:
+    with Client(agent_endpoint(agent), model) as client:
         for path, scores in _classify(client, files, names, template, top, quiet=as_json):
             if isinstance(scores, BadInput):
                 skipped[path] = scores

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from rsq.connection_options import agent_endpoint, server_endpoint
 from rsq_agent.cli.options import AgentAddress, Json, Server, build_config
 from rsq_agent.config import DEFAULT_LISTEN, DEFAULT_SERVER
 
@@ -30,13 +31,15 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Look at driver, runtime, providers, clock, disk and server, and say what to do."""
-    from rsq.rpc.channel import split_address
+    from rsq.rpc.addresses import split_address
     from rsq_agent.node.node_checks import State, judge_node
     from rsq_agent.node.node_survey import collect_facts
 
     for address in (server, agent):
         split_address(address)
-    checks = judge_node(collect_facts(build_config(server=server, listen=agent)))
+    checks = judge_node(
+        collect_facts(build_config(server=server_endpoint(server), agent=agent_endpoint(agent)))
+    )
     if as_json:
         print(json.dumps({"checks": [asdict(check) for check in checks]}, indent=2))
     else:

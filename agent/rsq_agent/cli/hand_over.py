@@ -9,6 +9,7 @@ from rich.console import Console
 
 from rsq.records import Profile
 from rsq.rpc.agent import Wanted, activate, find_agent, plan_activation
+from rsq.rpc.endpoint import Target
 from rsq.units import format_seconds
 from rsq_agent.cache import Cache
 from rsq_agent.state import Activation, load_state, save_state
@@ -19,10 +20,10 @@ def hand_over(
     activation: Activation,
     profiles: Sequence[Profile],
     *,
-    agent: str,
+    agent: Target,
     console: Console,
 ) -> None:
-    """Activates what `profiles` were measured of on this node. A running agent at HOST:PORT `agent`
+    """Activates what `profiles` were measured of on this node. A running agent at `agent`
     first says how long requests will wait. Raises what the agent raises."""
     measured = [[p for p in profiles if p.artifact_id == item] for item in activation.artifacts]
     peaks = tuple(max(profile.peak_bytes for profile in found) for found in measured)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from rsq.connection_options import agent_endpoint, calls_agent
 from rsq_agent.cli.options import AgentAddress, Collection, Json
 from rsq_agent.config import DEFAULT_LISTEN
 
@@ -29,6 +30,7 @@ index = typer.Typer(
 
 
 @index.command("rm", epilog="Example:\n\nrsq-agent index rm ~/scenes/old.jpg")
+@calls_agent
 def remove(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Images to remove.")],
     collection: Collection = DEFAULT_COLLECTION,
@@ -40,7 +42,7 @@ def remove(
     from rsq_agent.indexing.archive import image_uri
 
     uris = [image_uri(path) for path in paths]
-    with Client(agent) as client:
+    with Client(agent_endpoint(agent)) as client:
         deleted = client.delete(uris, collection=collection)
     if as_json:
         print(json.dumps({"collection": collection, "deleted": deleted}))
@@ -49,11 +51,12 @@ def remove(
 
 
 @index.command()
+@calls_agent
 def stats(agent: AgentAddress = DEFAULT_LISTEN, as_json: Json = False) -> None:
     """List the collections with their sizes."""
     from rsq.client import Client
 
-    with Client(agent) as client:
+    with Client(agent_endpoint(agent)) as client:
         rows = client.collections()
     if as_json:
         print(json.dumps({"collections": [asdict(row) for row in rows]}, indent=2))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rsq.connection_options import agent_endpoint
 from rsq.error_catalog import outcome_of
 from rsq.errors import BadInput, Interrupted, RsqError
 from rsq_agent.cli import index_options as shared
@@ -61,7 +62,7 @@ def add(
     entries = find_entries(paths)
     report = IndexReport(collection)
     try:
-        with Client(agent) as client:
+        with Client(agent_endpoint(agent)) as client:
             answers = index_entries(client, entries, settings, report)
             shared.follow_progress(answers, report, quiet=as_json)
     except RsqError as e:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from rsq.connection_options import agent_endpoint
 from rsq.errors import GateRefused
 from rsq_agent.cli.options import AgentAddress, Json
 from rsq_agent.config import DEFAULT_LISTEN
@@ -32,7 +33,7 @@ def check(
     """Measure how often approximate search finds what exact search finds, on your own vectors."""
     from rsq.care_client import CareClient
 
-    with CareClient(agent) as client:
+    with CareClient(agent_endpoint(agent)) as client:
         found = client.check_recall(collection, queries=queries, k=k)
     if found.recall < target:
         raise GateRefused(

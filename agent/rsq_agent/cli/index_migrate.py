@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rsq.connection_options import agent_endpoint, calls_agent
 from rsq_agent.cli.options import AgentAddress, Json
 from rsq_agent.config import DEFAULT_LISTEN
 
@@ -30,6 +31,7 @@ rsq-agent index migrate cut-over default""",
 
 
 @migrate.command()
+@calls_agent
 def start(
     collection: Name,
     to: Annotated[
@@ -41,20 +43,22 @@ def start(
     """Embed every image again into a new collection beside the old one."""
     from rsq.care_client import CareClient
 
-    with CareClient(agent) as client:
+    with CareClient(agent_endpoint(agent)) as client:
         _print(client.start_migration(collection, to), as_json)
 
 
 @migrate.command()
+@calls_agent
 def status(collection: Name, agent: AgentAddress = DEFAULT_LISTEN, as_json: Json = False) -> None:
     """Tell how far a migration is and how much the two models agree."""
     from rsq.care_client import CareClient
 
-    with CareClient(agent) as client:
+    with CareClient(agent_endpoint(agent)) as client:
         _print(client.migration(collection), as_json)
 
 
 @migrate.command("cut-over")
+@calls_agent
 def cut_over(
     collection: Name,
     force: Annotated[
@@ -67,25 +71,27 @@ def cut_over(
     """Let the new collection take the old one's place; the old one is kept."""
     from rsq.care_client import CareClient
 
-    with CareClient(agent) as client:
+    with CareClient(agent_endpoint(agent)) as client:
         _print(client.cut_over(collection, force=force), as_json)
 
 
 @migrate.command()
+@calls_agent
 def revert(collection: Name, agent: AgentAddress = DEFAULT_LISTEN, as_json: Json = False) -> None:
     """Go back to the old collection, without what was added since the cut-over."""
     from rsq.care_client import CareClient
 
-    with CareClient(agent) as client:
+    with CareClient(agent_endpoint(agent)) as client:
         _print(client.revert_migration(collection), as_json)
 
 
 @migrate.command()
+@calls_agent
 def cancel(collection: Name, agent: AgentAddress = DEFAULT_LISTEN, as_json: Json = False) -> None:
     """Stop a migration and delete what it made."""
     from rsq.care_client import CareClient
 
-    with CareClient(agent) as client:
+    with CareClient(agent_endpoint(agent)) as client:
         client.cancel_migration(collection)
     print(json.dumps({"collection": collection}) if as_json else "Cancelled.")
 

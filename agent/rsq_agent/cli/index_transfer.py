@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from rsq.connection_options import agent_endpoint
 from rsq.errors import BadInput
 from rsq_agent.cli.options import AgentAddress, Json
 from rsq_agent.config import DEFAULT_LISTEN
@@ -38,7 +39,7 @@ def export(
     from rsq.client import Client
     from rsq_agent.results.geoparquet_writer import write_geoparquet
 
-    with Client(agent) as client:
+    with Client(agent_endpoint(agent)) as client:
         found = client.export(collection)
         records = _with_progress(found.records, "Exporting", found.total, as_json)
         written = write_geoparquet(out, replace(found, records=records), collection=collection)
@@ -70,7 +71,7 @@ def import_(
     name = collection or source.collection or DEFAULT_COLLECTION
     added = 0
     skipped: list[IndexOutcome] = []
-    with Client(agent) as client:
+    with Client(agent_endpoint(agent)) as client:
         outcomes = client.import_records(
             source.records,
             space_id=source.space_id,

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from rsq.connection_options import agent_endpoint
 from rsq_agent.cli import index_options as shared
 from rsq_agent.cli.options import AgentAddress, Collection
 from rsq_agent.config import DEFAULT_LISTEN
@@ -68,7 +69,7 @@ def watch(
 
     def index(entries: list[ImageEntry]) -> IndexReport:
         report = IndexReport(collection)
-        with Client(agent) as client:
+        with Client(agent_endpoint(agent)) as client:
             for _ in index_entries(client, entries, settings, report, stop=stop):
                 pass
         return report

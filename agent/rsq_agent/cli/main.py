@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from rsq import __version__
+from rsq.connection_options import calls_agent, calls_both, calls_mirrors, calls_server
 from rsq_agent.cli import (
+    audit,
     classify,
     doctor,
     index_add,
@@ -25,6 +27,7 @@ from rsq_agent.cli import (
 from rsq_agent.cli.cache import cache
 from rsq_agent.cli.index import index
 from rsq_agent.cli.index_migrate import migrate
+from rsq_agent.cli.tokens import token
 from rsq_agent.cli.trust import trust
 from rsq_agent.cli.tuf import tuf
 
@@ -36,24 +39,26 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command(epilog=pull.EPILOG)(pull.pull)
-app.command("import", epilog=pull.IMPORT_EPILOG)(pull.import_bundle)
-app.command(epilog=serve.SERVE_EPILOG)(serve.serve)
-app.command(epilog=rollback.EPILOG)(rollback.rollback)
-app.command(epilog=watch.EPILOG)(watch.watch)
-app.command(epilog=status.EPILOG)(status.status)
-app.command(epilog=doctor.EPILOG)(doctor.doctor)
-app.command(epilog=search.EPILOG)(search.search)
-app.command(epilog=classify.EPILOG)(classify.classify)
-index.command(epilog=index_add.EPILOG)(index_add.add)
-index.command(epilog=index_watch.EPILOG)(index_watch.watch)
-index.command("export", epilog=index_transfer.EXPORT_EPILOG)(index_transfer.export)
-index.command("import", epilog=index_transfer.IMPORT_EPILOG)(index_transfer.import_)
-index.command("check", epilog=index_check.EPILOG)(index_check.check)
+app.command(epilog=pull.EPILOG)(calls_mirrors(pull.pull))
+app.command("import", epilog=pull.IMPORT_EPILOG)(calls_agent(pull.import_bundle))
+app.command(epilog=serve.SERVE_EPILOG)(calls_server(serve.serve))
+app.command(epilog=rollback.EPILOG)(calls_agent(rollback.rollback))
+app.command(epilog=watch.EPILOG)(calls_both(watch.watch))
+app.command(epilog=status.EPILOG)(calls_agent(status.status))
+app.command(epilog=doctor.EPILOG)(calls_both(doctor.doctor))
+app.command(epilog=audit.EPILOG)(audit.audit)
+app.command(epilog=search.EPILOG)(calls_agent(search.search))
+app.command(epilog=classify.EPILOG)(calls_agent(classify.classify))
+index.command(epilog=index_add.EPILOG)(calls_agent(index_add.add))
+index.command(epilog=index_watch.EPILOG)(calls_agent(index_watch.watch))
+index.command("export", epilog=index_transfer.EXPORT_EPILOG)(calls_agent(index_transfer.export))
+index.command("import", epilog=index_transfer.IMPORT_EPILOG)(calls_agent(index_transfer.import_))
+index.command("check", epilog=index_check.EPILOG)(calls_agent(index_check.check))
 index.add_typer(migrate, name="migrate")
 app.add_typer(index, name="index")
 app.add_typer(cache, name="cache")
 app.add_typer(trust, name="trust")
+app.add_typer(token, name="token")
 app.add_typer(tuf, name="tuf")
 
 

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rsq.rpc.endpoint import Target
+from rsq.rpc.limits import NO_LIMITS, Limits
 from rsq.watchdog import Watchdog
 from rsq_agent.config import DEFAULT_LISTEN, DEFAULT_SERVER, AgentConfig
+
+if TYPE_CHECKING:
+    from rsq.manifest import Tower
+    from rsq.tls import ServerTls
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Server = Annotated[
@@ -42,11 +49,15 @@ def home_folder() -> Path:
 
 def build_config(
     *,
-    server: str = DEFAULT_SERVER,
+    server: Target = DEFAULT_SERVER,
+    agent: Target = DEFAULT_LISTEN,
     listen: str = DEFAULT_LISTEN,
     threads: int = 0,
     reports: bool = False,
     insecure: bool = False,
+    tls: ServerTls | None = None,
+    require_token: bool = False,
+    limits: Limits = NO_LIMITS,
     allow_cpu: bool = False,
     mirror: bool = False,
     metrics: str | None = None,
@@ -57,6 +68,7 @@ def build_config(
     vram_bytes: int | None = None,
     idle_unload_seconds: float = 0.0,
     watch_seconds: float = 60.0,
+    latency_targets: Mapping[Tower, float] = MappingProxyType({}),
 ) -> AgentConfig:
     """`threads` 0 means the cores this process may use. The environment may ask for `otel` too; a
     node without OpenTelemetry then does without, since other programs share that variable."""
@@ -66,9 +78,13 @@ def build_config(
         home=home_folder(),
         threads=threads or len(os.sched_getaffinity(0)),
         server=server,
+        agent=agent,
         listen=listen,
         reports=reports,
         insecure=insecure,
+        tls=tls,
+        require_token=require_token,
+        limits=limits,
         allow_cpu=allow_cpu,
         mirror=mirror,
         metrics=metrics,
@@ -76,6 +92,7 @@ def build_config(
         vram_bytes=vram_bytes,
         idle_unload_seconds=idle_unload_seconds,
         watch_seconds=watch_seconds,
+        latency_targets=latency_targets,
         collections=collections,
         roots=roots,
         otel=otel or ("OTEL_EXPORTER_OTLP_ENDPOINT" in os.environ and is_installed()),

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rsq.connection_options import agent_endpoint, mirror_endpoint, server_endpoint
+from rsq.rpc.endpoint import Target
 from rsq_agent.cli.options import AgentAddress, AllowCpu, Json, Server, build_config
 from rsq_agent.cli.pull_options import (
     Explain,
@@ -90,7 +92,9 @@ def pull(
     from rsq.units import parse_size
     from rsq_agent.cache import Cache
 
-    config = build_config(server=server, listen=agent, allow_cpu=allow_cpu)
+    config = build_config(
+        server=server_endpoint(server), agent=agent_endpoint(agent), allow_cpu=allow_cpu
+    )
     cache = Cache(config.home)
     request = build_request(
         cache,
@@ -116,7 +120,7 @@ def pull(
             request,
             config,
             cache,
-            mirrors=tuple(mirrors or ()),
+            mirrors=tuple(mirror_endpoint(mirror) for mirror in mirrors or ()),
             bytes_per_second=rate,
             reserve_bytes=parse_reserve(reserve),
             reports_to=client,
@@ -148,7 +152,7 @@ def import_bundle(
     from rsq.bundle import BundleReader
     from rsq_agent.cache import Cache
 
-    config = build_config(listen=agent, allow_cpu=allow_cpu)
+    config = build_config(agent=agent_endpoint(agent), allow_cpu=allow_cpu)
     cache = Cache(config.home)
     request = build_request(
         cache,
@@ -188,7 +192,7 @@ def _carry_out(
     config: AgentConfig,
     cache: Cache,
     *,
-    mirrors: tuple[str, ...],
+    mirrors: tuple[Target, ...],
     bytes_per_second: int | None,
     reserve_bytes: int | None,
     reports_to: RegistryClient | None,

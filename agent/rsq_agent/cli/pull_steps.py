@@ -23,6 +23,7 @@ from rsq.errors import RsqError
 from rsq.providers import short_name
 from rsq.records import Profile
 from rsq.resolve import Request
+from rsq.rpc.endpoint import Target
 from rsq.rpc.registry import RegistryClient
 from rsq_agent.cache import Cache
 from rsq_agent.cli.hand_over import hand_over
@@ -45,7 +46,7 @@ class Route:
     """How the bytes come: mirrors (HOST:PORT) are asked before the origin, all together send at
     most `bytes_per_second`."""
 
-    mirrors: tuple[str, ...] = ()
+    mirrors: tuple[Target, ...] = ()
     bytes_per_second: int | None = None
 
 
@@ -81,7 +82,7 @@ def run_pull(
         activation = to_activation(plan, request, reserve_bytes=reserve_bytes)
         try:
             check_budget(plan, profiles, request)
-            hand_over(cache, activation, profiles, agent=config.listen, console=console)
+            hand_over(cache, activation, profiles, agent=config.agent, console=console)
         finally:
             # 4. Tell the server what was measured, also when it was too much.
             if reports_to is not None:

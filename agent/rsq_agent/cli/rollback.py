@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rsq.connection_options import agent_endpoint
 from rsq_agent.cli.options import AgentAddress, Json, build_config
 from rsq_agent.config import DEFAULT_LISTEN
 
@@ -30,9 +31,10 @@ def rollback(
     """Go back to the version that was active before; a second time goes forward again."""
     from rsq.rpc.agent import find_agent, roll_back
 
-    config = build_config(listen=agent)
-    running = find_agent(agent) is not None
-    name, version = roll_back(agent, model) if running else _roll_back_here(config, model)
+    config = build_config()
+    endpoint = agent_endpoint(agent)
+    running = find_agent(endpoint) is not None
+    name, version = roll_back(endpoint, model) if running else _roll_back_here(config, model)
     if as_json:
         print(json.dumps({"model": name, "version": version}, indent=2))
     elif running:

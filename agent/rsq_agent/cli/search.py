@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from rsq.connection_options import agent_endpoint
 from rsq.errors import BadInput
 from rsq_agent.cli.index import DEFAULT_COLLECTION
 from rsq_agent.cli.options import AgentAddress, Collection, Json
@@ -93,7 +94,7 @@ def search(
         any_tags=any_tag,
         under=under,
     )
-    with Client(agent) as client:
+    with Client(agent_endpoint(agent)) as client:
         hits = client.search(
             text=text or (),
             image=image or (),

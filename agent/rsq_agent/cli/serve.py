@@ -9,7 +9,20 @@ from typing import Annotated
 
 import typer
 
+from rsq.connection_options import (
+    ByteRate,
+    CallRate,
+    Insecure,
+    RequireToken,
+    TlsCert,
+    TlsClientCa,
+    TlsKey,
+    caller_limits,
+    server_endpoint,
+    server_tls,
+)
 from rsq.logs import LogFormat, LogLevel
+from rsq_agent.cli.latency_target import LatencyTarget, parse_latency_targets
 from rsq_agent.cli.options import AllowCpu, build_config, open_watchdog
 from rsq_agent.cli.watch import Every
 from rsq_agent.config import DEFAULT_LISTEN, DEFAULT_SERVER
@@ -24,7 +37,11 @@ rsq-agent serve --model git-rsclip-base --model remoteclip --vram 3GB --idle-unl
 
 rsq-agent serve --watch git-rsclip-base@production
 
+rsq-agent serve --latency-target 300ms --latency-target text=100ms
+
 rsq-agent serve --mirror
+
+rsq-agent serve --listen 0.0.0.0:7200 --tls-cert node.pem --tls-key node.key
 
 rsq-agent serve --metrics 127.0.0.1:9200 --log-format json"""
 
@@ -54,9 +71,13 @@ def serve(
     threads: Annotated[
         int, typer.Option("--threads", help="Inference threads; 0: all cores.", min=0, max=1024)
     ] = 0,
-    insecure: Annotated[
-        bool, typer.Option("--insecure", help="Allow a bind beyond loopback without TLS.")
-    ] = False,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    tls_client_ca: TlsClientCa = None,
+    require_token: RequireToken = False,
+    call_rate: CallRate = None,
+    byte_rate: ByteRate = None,
+    insecure: Insecure = False,
     allow_cpu: AllowCpu = False,
     mirror: Annotated[
         bool, typer.Option("--mirror", help="Give what was pulled here to other nodes as well.")
@@ -81,6 +102,7 @@ def serve(
         ),
     ] = None,
     every: Every = "60s",
+    latency_target: LatencyTarget = None,
     http: Annotated[
         str | None,
         typer.Option(
@@ -128,11 +150,14 @@ def serve(
     watched = parse_watched(watch) if watch is not None else None
     configure_logs(log_format, log_level)
     config = build_config(
-        server=server or DEFAULT_SERVER,
+        server=server_endpoint(server or DEFAULT_SERVER),
         reports=server is not None,
         listen=listen,
         threads=threads,
         insecure=insecure,
+        tls=server_tls(tls_cert, tls_key, tls_client_ca),
+        require_token=require_token,
+        limits=caller_limits(call_rate, byte_rate),
         allow_cpu=allow_cpu,
         mirror=mirror,
         metrics=metrics,
@@ -143,6 +168,7 @@ def serve(
         vram_bytes=parse_size(vram) if vram is not None else None,
         idle_unload_seconds=idle_unload * 60,
         watch_seconds=parse_seconds(every),
+        latency_targets=parse_latency_targets(latency_target or ()),
     )
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

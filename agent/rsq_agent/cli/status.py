@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rsq.connection_options import agent_endpoint
+from rsq.rpc.endpoint import Target
 from rsq_agent.cli.options import AgentAddress, Json
 from rsq_agent.config import DEFAULT_LISTEN
 
@@ -43,25 +45,24 @@ def status(
 
     from rsq.errors import BadInput
     from rsq.rpc.agent import read_status
-    from rsq.rpc.channel import split_address
 
     if as_json and watch:
         raise BadInput("--json prints one status and --watch shows many; leave one of them out.")
-    split_address(agent)
+    endpoint = agent_endpoint(agent)
     console = Console()
     if not console.is_terminal:
         console.width = WIDEST_TABLE
     if watch:
-        watch_status(agent, read_status, console=console, pause=time.sleep)
+        watch_status(endpoint, read_status, console=console, pause=time.sleep)
     elif as_json:
-        print(json.dumps(asdict(read_status(agent)), indent=2))
+        print(json.dumps(asdict(read_status(endpoint)), indent=2))
     else:
-        console.print(render_status(read_status(agent)))
+        console.print(render_status(read_status(endpoint)))
 
 
 def watch_status(
-    agent: str,
-    read: Callable[[str], AgentStatus],
+    agent: Target,
+    read: Callable[[Target], AgentStatus],
     *,
     console: Console,
     pause: Callable[[float], None],
@@ -106,6 +107,13 @@ def render_status(found: AgentStatus) -> RenderableType:
     ]
     for model in found.models:
         parts += [Text(), Text(_describe(model))]
+        targets = [
+            f"{tower.tower} {tower.latency_target_ms:.0f} ms"
+            for tower in model.towers
+            if tower.latency_target_ms
+        ]
+        if targets:
+            parts.append(Text(f"latency target: {', '.join(targets)}"))
         if model.towers:
             parts.append(_tower_table(model))
     return Group(*parts)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from rsq.connection_options import agent_endpoint, server_endpoint
 from rsq_agent.cli.options import AgentAddress, Server, build_config
 from rsq_agent.config import DEFAULT_LISTEN, DEFAULT_SERVER
 
@@ -36,11 +37,15 @@ def watch(
     from rsq_agent.state import load_state
 
     watched = parse_watched(reference)
-    config = build_config(server=server, listen=agent, watch_seconds=parse_seconds(every))
+    config = build_config(
+        server=server_endpoint(server),
+        agent=agent_endpoint(agent),
+        watch_seconds=parse_seconds(every),
+    )
     cache = Cache(config.home)
     load_state(cache).activation(watched.name)  # says what to run where nothing was pulled
     configure_logs(LogFormat.TEXT, LogLevel.INFO)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    follow(watched, cache, config, agent=agent, stop=stop)
+    follow(watched, cache, config, agent=config.agent, stop=stop)

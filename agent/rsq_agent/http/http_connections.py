@@ -6,13 +6,17 @@ from __future__ import annotations
 import io
 import select
 import socket
+import ssl
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 MAX_CONNECTIONS = 64
 HEADER_SECONDS = 10.0  # for a request's head, and for the pause before it
+HANDSHAKE_SECONDS = 10.0
 BODY_SECONDS = 60.0
 WRITE_SECONDS = 30.0  # for a whole response
 _FULL = (
@@ -22,14 +26,23 @@ _FULL = (
 
 
 class BoundedServer(ThreadingHTTPServer):
-    """One thread a connection; those beyond MAX_CONNECTIONS are answered 503 and closed."""
+    """One thread a connection; those beyond MAX_CONNECTIONS are answered 503 and closed. Each
+    begins with a handshake where `tls` gives the context for it."""
 
     daemon_threads = True
     block_on_close = False  # each ends within its own bounds
     allow_reuse_address = True
     request_queue_size = 128  # the default of 5 makes a burst of clients wait for seconds
 
-    def __init__(self, host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        handler: type[BaseHTTPRequestHandler],
+        *,
+        tls: Callable[[], ssl.SSLContext] | None = None,
+    ) -> None:
+        self._tls = tls
         if ":" in host:
             self.address_family = socket.AF_INET6
         self._free = threading.BoundedSemaphore(MAX_CONNECTIONS)
@@ -43,21 +56,45 @@ class BoundedServer(ThreadingHTTPServer):
                 self._free.release()
                 raise
             return
-        request.setblocking(False)
-        try:
-            request.send(_FULL)
-        except OSError:
-            pass
+        if self._tls is None:
+            request.setblocking(False)
+            with suppress(OSError):
+                request.send(_FULL)
         self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
+            if self._tls is not None:
+                request = shake_hands(request, self._tls())
             super().process_request_thread(request, client_address)
+        except OSError:
+            self.shutdown_request(request)  # the handshake came to nothing
         finally:
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A connection that broke is the client's affair; the handler answers for the rest."""
+
+
+def shake_hands(
+    connection: socket.socket, context: ssl.SSLContext, seconds: float = HANDSHAKE_SECONDS
+) -> ssl.SSLSocket:
+    """Raises OSError when it fails, TimeoutError when the whole of it takes longer."""
+    ends = time.monotonic() + seconds
+    connection.setblocking(False)
+    secured = context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+    poll = select.poll()
+    while True:
+        try:
+            secured.do_handshake()
+        except ssl.SSLWantReadError:
+            poll.register(secured, select.POLLIN)
+        except ssl.SSLWantWriteError:
+            poll.register(secured, select.POLLOUT)
+        else:
+            return secured
+        if not poll.poll(max(ends - time.monotonic(), 0) * 1000):
+            raise TimeoutError
 
 
 class TimedReader(io.RawIOBase):
@@ -90,6 +127,7 @@ def is_connected(connection: socket.socket) -> bool:
         poll.register(connection, select.POLLIN)
         if not poll.poll(0):
             return True
-        return connection.recv(1, socket.MSG_PEEK) != b""
+        # What TLS would make of it is not the question: only whether the client has gone.
+        return socket.socket.recv(connection, 1, socket.MSG_PEEK) != b""
     except OSError:
         return False

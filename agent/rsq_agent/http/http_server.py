@@ -15,13 +15,16 @@ from typing import Any, Self
 
 import numpy as np
 
-from rsq.call_record import CallRecord, observe_call
+from rsq.call_record import CallRecord, Identity, observe_call
 from rsq.error_catalog import outcome_of
 from rsq.errors import EnvironmentFault, Exhausted, InternalError, RsqError
 from rsq.logs import log_call
 from rsq.request_id import REQUEST_ID_KEY, choose_request_id
-from rsq.rpc.channel import split_address
-from rsq.rpc.server import require_loopback
+from rsq.rpc.addresses import join_address, split_address
+from rsq.rpc.authorization import AUTHORIZATION
+from rsq.rpc.guard import Guard
+from rsq.tls import ServerTls
+from rsq.tokens import Scope
 from rsq_agent.http.http_connections import (
     BODY_SECONDS,
     HEADER_SECONDS,
@@ -50,28 +53,28 @@ class HttpServer:
         serving: Serving,
         *,
         listen: str,
-        insecure: bool,
+        guard: Guard,
+        tls: ServerTls | None = None,
         is_ready: Callable[[], bool],
         on_end: Sequence[Callable[[CallRecord], None]] = (),
     ) -> None:
-        """Raises EnvironmentFault when the port is in use, BadInput for a bind beyond loopback."""
-        require_loopback(listen, insecure=insecure)
+        """Raises EnvironmentFault when the port is in use."""
         host, port = split_address(listen)
-        door = _Door(serving, is_ready, (log_call, *on_end))
+        door = _Door(serving, guard, is_ready, (log_call, *on_end))
 
         class Handler(_Handler):
             pass
 
         Handler.door = door
+        contexts = tls.http_context() if tls is not None else None
         try:
-            self._server = BoundedServer(host, port, Handler)
+            self._server = BoundedServer(host, port, Handler, tls=contexts)
         except OSError as e:
             raise EnvironmentFault(
                 f"Can't serve HTTP on {listen}: the port is in use or not allowed here. "
                 "Choose another with --http HOST:PORT."
             ) from e
-        shown = f"[{host}]" if ":" in host else host
-        self.address = f"{shown}:{self._server.server_port}"
+        self.address = join_address(host, self._server.server_port)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.1,), name="http", daemon=True
         )
@@ -97,10 +100,12 @@ class _Door:
     def __init__(
         self,
         serving: Serving,
+        guard: Guard,
         is_ready: Callable[[], bool],
         on_end: Sequence[Callable[[CallRecord], None]],
     ) -> None:
         self.serving = serving
+        self.guard = guard
         self.is_ready = is_ready
         self.on_end = on_end
         self.slots = threading.BoundedSemaphore(MAX_CONCURRENT)
@@ -218,6 +223,7 @@ class _Handler(BaseHTTPRequestHandler):
             elif self._body_bytes(optional=True):
                 raise _Refusal(413, f"{path} takes no body.")
             elif path == "/v1/models":
+                self._admit()
                 names = [served.activation.model for served in self.door.serving.models()]
                 self._send(200, models_body(names))
             elif path == "/healthz":
@@ -229,6 +235,23 @@ class _Handler(BaseHTTPRequestHandler):
             # The body, if any, was not read.
             self.close_connection = True
             self._send(e.status, error_body(e.status, "BAD_INPUT", e.message))
+        except RsqError as e:
+            status = outcome_of(e).http_status
+            self._send(status, error_body(status, e.code, e.message))
+
+    def _admit(self) -> Identity:
+        """Raises what `Guard.identify` and `Guard.permit_any` raise; the body is then not read."""
+        try:
+            caller = self.door.guard.identify(self.headers.get(AUTHORIZATION, ""), self._peer)
+            self.door.guard.permit_any(caller, frozenset({Scope.EMBED}))
+        except RsqError:
+            self.close_connection = True
+            raise
+        return caller
+
+    @property
+    def _peer(self) -> str:
+        return join_address(*self.client_address[:2])
 
     def _embed(self) -> None:
         size_bytes = self._body_bytes(optional=False)
@@ -237,7 +260,7 @@ class _Handler(BaseHTTPRequestHandler):
         record = CallRecord(
             "http/v1/embeddings",
             self._request_id,
-            f"{self.client_address[0]}:{self.client_address[1]}",
+            self._peer,
             traceparent=self.headers.get("traceparent", ""),
         )
         with observe_call(record, self.door.on_end):
@@ -248,6 +271,8 @@ class _Handler(BaseHTTPRequestHandler):
         self, size_bytes: int, record: CallRecord
     ) -> tuple[int, dict[str, Any]]:
         try:
+            record.caller = self._admit()
+            self.door.guard.take_bytes(record.caller, size_bytes)
             if not self.door.slots.acquire(blocking=False):
                 self.close_connection = True  # the body was not read
                 raise Exhausted(

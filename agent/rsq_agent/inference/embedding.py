@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rsq.errors import BadInput, RsqError
 from rsq.manifest import Tower
-from rsq_agent.inference.batcher import Embedded
+from rsq_agent.inference.call import Embedded
 from rsq_agent.inference.live_model import LiveModel, LiveTower
 
 MAX_ITEMS = 256  # of one unary call; longer lists go in several calls or by the stream

@@ -15,9 +15,11 @@ from rsq.probe import Probe, ProbeResult, decode_probe, judge, prepare, replay
 from rsq.provider_options import DeviceRules
 from rsq_agent.cache import Cache
 from rsq_agent.config import AgentConfig
-from rsq_agent.inference.batcher import Batcher, QueueLimits
+from rsq_agent.inference.admission import QueueLimits
+from rsq_agent.inference.batch_times import BatchTimes
+from rsq_agent.inference.batcher import Batcher
 from rsq_agent.inference.live_model import LiveModel, LiveTower
-from rsq_agent.inference.pace import find_pace
+from rsq_agent.inference.pace import Pace, find_pace
 from rsq_agent.inference.pace_file import PaceFile, PaceKey
 from rsq_agent.inference.tower_rules import tower_rules
 from rsq_agent.inference.vector_cache import VectorCache
@@ -115,6 +117,8 @@ class _Loader:
             self._paces.write(key, pace)
         if encoder.notice is not None:
             log.warning("%s %s: %s", manifest.tower, manifest.variant, encoder.notice)
+        limits = self._limits(manifest)
+        _warn_of_target(manifest, pace, limits)
         meter = self._meter.open_tower(
             self._activation.model, manifest.tower, manifest.variant, artifact_id=artifact_id
         )
@@ -123,7 +127,7 @@ class _Loader:
             manifest,
             encoder.provider,
             self._activation.max_batch,
-            Batcher(encoder, pace=pace, limits=self._limits(manifest), meter=meter),
+            Batcher(encoder, pace=pace, limits=limits, meter=meter),
             result,
             meter,
             VectorCache(),
@@ -146,6 +150,7 @@ class _Loader:
         return QueueLimits(
             items=max(items, self._activation.max_batch),
             wait_seconds=self._config.queue_seconds,
+            target_seconds=self._config.latency_targets.get(manifest.tower),
         )
 
 
@@ -169,6 +174,19 @@ def _row_bytes(manifest: Manifest) -> int:
         return 4 * 3 * manifest.image.height * manifest.image.width
     assert manifest.text is not None
     return 8 * manifest.text.max_length
+
+
+def _warn_of_target(manifest: Manifest, pace: Pace, limits: QueueLimits) -> None:
+    seconds = BatchTimes(pace).seconds(1)
+    if limits.target_seconds is not None and seconds > limits.target_seconds:
+        log.warning(
+            "%s %s: one item takes about %.0f ms here, longer than the latency target of %.0f ms; "
+            "choose a longer one, or a faster variant.",
+            manifest.tower,
+            manifest.variant,
+            seconds * 1000,
+            limits.target_seconds * 1000,
+        )
 
 
 def _prove(encoder: Encoder, probe: Probe) -> ProbeResult:

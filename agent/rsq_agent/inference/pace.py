@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -30,7 +30,8 @@ BUSY_SHARE = 0.15
 @dataclass(frozen=True)
 class Pace:
     """`threads` are of the session's pool, which all workers share; `batch` is what a worker takes
-    at once. `was_busy`: something else had the cores while it was found, the `trials`th time."""
+    at once. `batch_seconds` is what a run took, by its items, with all workers at it. `was_busy`:
+    something else had the cores while it was found, the `trials`th time."""
 
     workers: int
     threads: int
@@ -39,6 +40,7 @@ class Pace:
     was_busy: bool = False
     trials: int = 1
     trial_seconds: float = 0.0  # that finding it took, the loads included
+    batch_seconds: dict[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,16 +86,19 @@ def find_pace(
     if threads != best.threads:
         encoder = None
         encoder = open_encoder(best.threads)
+    batch_seconds = {1: best.workers / best.items_per_second}
     if encoder.manifest.batch_invariant:
         for batch in (4, len(inputs) // best.workers):
             if not 1 < batch * best.workers <= len(inputs):
                 continue
             speed = _measure(encoder, inputs[:batch], workers=best.workers, seconds=trial_seconds)
             waited.append(speed.waited)
+            batch_seconds[batch] = best.workers * batch / speed.items_per_second
             if speed.items_per_second > best.items_per_second * GAIN:
                 best = replace(best, batch=batch, items_per_second=speed.items_per_second)
     return encoder, replace(
         best,
+        batch_seconds=batch_seconds,
         was_busy=max(waited) > BUSY_SHARE,
         trial_seconds=time.perf_counter() - started,
     )

@@ -91,9 +91,14 @@ class PaceFile:
         try:
             fields: dict[str, Any] = json.loads(self._path.read_bytes())
             rows = fields["paces"] if fields["schema"] == PACE_SCHEMA else []
-            return [(PaceKey(**row["key"]), Pace(**row["pace"])) for row in rows]
+            return [(PaceKey(**row["key"]), _read_pace(row["pace"])) for row in rows]
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return []
+
+
+def _read_pace(fields: dict[str, Any]) -> Pace:
+    seconds = fields.get("batch_seconds", {})  # those found by earlier versions had none
+    return Pace(**fields | {"batch_seconds": {int(n): float(seconds[n]) for n in seconds}})
 
 
 def _is_settled(pace: Pace) -> bool:

@@ -16,8 +16,9 @@ from typing import Any
 from rsq.errors import EnvironmentFault, RsqError
 from rsq.onnx_session import import_onnxruntime
 from rsq.providers import ONNX_PROVIDERS, TENSORRT_PROVIDER
+from rsq.rpc.addresses import split_address
 from rsq.rpc.agent import find_agent
-from rsq.rpc.channel import split_address
+from rsq.rpc.endpoint import Target
 from rsq.rpc.registry import RegistryClient
 from rsq.tensorrt import has_tensorrt
 from rsq_agent.config import AgentConfig
@@ -47,7 +48,7 @@ def collect_facts(config: AgentConfig) -> NodeFacts:
         disk=look_at_disk(config.home),
         permissions=look_at_permissions(config.home),
         server=server,
-        port=look_at_port(config.listen),
+        port=look_at_port(config.agent),
     )
 
 
@@ -148,9 +149,10 @@ def look_at_permissions(home: Path) -> PermissionFacts:
     return PermissionFacts(str(folder), status.st_mode & 0o777, is_foreign)
 
 
-def ask_server(address: str) -> ServerFacts:
+def ask_server(target: Target) -> ServerFacts:
+    address = str(target)
     try:
-        with RegistryClient(address) as client:
+        with RegistryClient(target) as client:
             models = len(client.models())
             seen = [_to_seconds(node.seen_at) for node in client.nodes()]
     except RsqError as e:
@@ -165,11 +167,12 @@ def _to_seconds(moment: str) -> float:
         return 0.0
 
 
-def look_at_port(address: str) -> PortFacts:
+def look_at_port(target: Target) -> PortFacts:
     """Raises BadInput for what is not HOST:PORT."""
+    address = str(target)
     host, port = split_address(address)
     try:
-        status = find_agent(address)
+        status = find_agent(target)
     except RsqError as e:
         return PortFacts(address, fault=e.message)
     if status is not None:

@@ -8,8 +8,10 @@ import sys
 import threading
 from collections.abc import Sequence
 
+from rsq.connection_options import agent_arguments, server_arguments
 from rsq.error_catalog import outcome_for_code
 from rsq.errors import EnvironmentFault, Interrupted, RsqError
+from rsq.rpc.endpoint import Target
 from rsq_agent.cache import Cache
 from rsq_agent.config import AgentConfig
 from rsq_agent.state import Activation
@@ -20,11 +22,12 @@ END_SECONDS = 10.0  # for the process to end when it is told to
 
 
 def pull_arguments(
-    cache: Cache, like: Activation, version: int, config: AgentConfig, *, agent: str
+    cache: Cache, like: Activation, version: int, config: AgentConfig, *, agent: Target
 ) -> list[str]:
-    """The command line that pulls `version` as `like` was pulled. `agent` is HOST:PORT."""
+    """The command line that pulls `version` as `like` was pulled. Tokens go by
+    the names of their files."""
     arguments = ["pull", f"{like.model}:{version}", "--json", "--max-batch", str(like.max_batch)]
-    arguments += ["--server", config.server, "--agent", agent]
+    arguments += server_arguments(config.server) + agent_arguments(agent)
     towers = {cache.manifest(artifact_id).tower for artifact_id in like.artifacts}
     if len(towers) == 1:
         arguments += ["--tower", *towers]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from rsq.errors import BadInput, Interrupted, NotFound, ProbeFailed, RsqError
 from rsq.reference import Reference, parse_reference
+from rsq.rpc.endpoint import Target
 from rsq.rpc.registry import RegistryClient
 from rsq.units import format_seconds
 from rsq_agent.cache import Cache
@@ -34,10 +35,10 @@ def parse_watched(text: str) -> Reference:
 
 
 def follow(
-    reference: Reference, cache: Cache, config: AgentConfig, *, agent: str, stop: threading.Event
+    reference: Reference, cache: Cache, config: AgentConfig, *, agent: Target, stop: threading.Event
 ) -> None:
     """Follows `reference` until `stop` is set. Pulls run in processes of their own, which hand over
-    to the agent at HOST:PORT `agent` if one runs there."""
+    to the agent at `agent` if one runs there."""
 
     def find_version(reference: Reference) -> int:
         with RegistryClient(config.server) as client:

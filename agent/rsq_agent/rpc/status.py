@@ -80,4 +80,5 @@ def _tower(live: LiveTower) -> TowerStatus:
         p50_ms=recent.p50_ms,
         p99_ms=recent.p99_ms,
         mean_batch=recent.mean_batch,
+        latency_target_ms=(live.batcher.limits.target_seconds or 0.0) * 1000,
     )

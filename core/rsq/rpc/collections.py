@@ -7,13 +7,14 @@ from collections.abc import Iterable, Iterator
 from rsq.errors import RsqError
 from rsq.retrieval import CollectionExport, IndexOutcome, StoredRecord
 from rsq.rpc.channel import translate_errors
+from rsq.rpc.endpoint import Target
 from rsq.v1 import retrieval_pb2 as pb
 from rsq.v1.retrieval_pb2_grpc import CollectionsStub
 from rsq.wire.retrieval import index_outcome_from_pb
 from rsq.wire.stored_records import group_records, stored_record_from_pb
 
 
-def export_collection(stub: CollectionsStub, target: str, collection: str) -> CollectionExport:
+def export_collection(stub: CollectionsStub, target: Target, collection: str) -> CollectionExport:
     with translate_errors(target):
         replies = stub.Export(pb.ExportRequest(collection=collection))
         first = next(replies)
@@ -34,7 +35,7 @@ def export_collection(stub: CollectionsStub, target: str, collection: str) -> Co
 
 def import_records(
     stub: CollectionsStub,
-    target: str,
+    target: Target,
     records: Iterable[StoredRecord],
     *,
     space_id: str,

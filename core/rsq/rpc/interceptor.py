@@ -1,11 +1,12 @@
-"""One interceptor sees every call: it gives a failure its status (public text out, details to the
-log), bounds how many run at once, and keeps the record of each."""
+"""One interceptor sees every call: it has the guard admit it, gives a failure its status (public
+text out, details to the log), bounds how many run at once, and keeps the record of each."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import grpc
@@ -13,32 +14,38 @@ from grpc_status import rpc_status
 
 from rsq.call_record import CallRecord, observe_call
 from rsq.error_catalog import outcome_of
-from rsq.errors import Exhausted, InternalError, RsqError
+from rsq.errors import BadInput, Exhausted, InternalError, RsqError
 from rsq.logs import log_call
 from rsq.request_id import REQUEST_ID_KEY, choose_request_id
+from rsq.rpc.authorization import AUTHORIZATION
+from rsq.rpc.guard import Guard, is_open
+from rsq.rpc.request_summary import summarize
+from rsq.rpc.scopes import changes_something
 from rsq.wire.status import to_status
 
 log = logging.getLogger("rsq.rpc")
-_EXEMPT = (
-    "/grpc.health.v1.Health/",
-    "/grpc.reflection.",
-    "/inference.GRPCInferenceService/ServerLive",
-)
+_UNBOUNDED = ("inference.GRPCInferenceService/ServerLive",)  # a loaded server still says so
 
 
 class CallInterceptor(grpc.ServerInterceptor):
     """Turns what a servicer raises into a status, and bounds how many calls run at once.
 
-    Health and reflection are outside of all this, so that a loaded server still answers for itself.
-    `on_end` hears of every other call, after its line was logged. The request id goes back in the
-    trailing metadata.
+    A request is parsed once `guard` has admitted its call, so that a stranger's bytes reach no
+    parser. Health is outside of all this: it answers everyone, however busy the rest is. `on_end`
+    hears of every other call, after its line was logged. The request id goes back in the trailing
+    metadata.
     """
 
     def __init__(
-        self, *, max_concurrent: int, on_end: Sequence[Callable[[CallRecord], None]] = ()
+        self,
+        *,
+        max_concurrent: int,
+        guard: Guard,
+        on_end: Sequence[Callable[[CallRecord], None]] = (),
     ) -> None:
         self._slots = threading.BoundedSemaphore(max_concurrent)
         self._max_concurrent = max_concurrent
+        self._guard = guard
         self._on_end = (log_call, *on_end)
 
     def intercept_service(
@@ -47,71 +54,106 @@ class CallInterceptor(grpc.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         handler = continuation(handler_call_details)
-        method = handler_call_details.method
-        if handler is None or method.startswith(_EXEMPT):
+        method = handler_call_details.method.removeprefix("/")
+        if handler is None or is_open(method):
             return handler
-        name = method.removeprefix("/")
         if handler.response_streaming:
-            wrap = self._streaming(handler.unary_stream or handler.stream_stream, name)
+            wrap = self._streaming(handler, method)
             make = (
                 grpc.stream_stream_rpc_method_handler
                 if handler.request_streaming
                 else grpc.unary_stream_rpc_method_handler
             )
         else:
-            wrap = self._unary(handler.unary_unary or handler.stream_unary, name)
+            wrap = self._unary(handler, method)
             make = (
                 grpc.stream_unary_rpc_method_handler
                 if handler.request_streaming
                 else grpc.unary_unary_rpc_method_handler
             )
-        return make(wrap, handler.request_deserializer, handler.response_serializer)
+        # Without a deserializer the bytes arrive here as they were sent.
+        return make(wrap, None, handler.response_serializer)
 
-    def _unary(self, behaviour: Any, method: str) -> Callable[[Any, grpc.ServicerContext], Any]:
-        def call(request: Any, context: grpc.ServicerContext) -> Any:
-            with observe_call(_open_record(context, method), self._on_end) as record:
-                self._take_slot(context, record)
-                try:
-                    return behaviour(request, context)
-                except Exception as e:  # noqa: BLE001 - the door: everything gets a status here
-                    _abort(context, e, record)
-                finally:
-                    self._slots.release()
+    def _unary(
+        self, handler: grpc.RpcMethodHandler[Any, Any], method: str
+    ) -> Callable[[Any, grpc.ServicerContext], Any]:
+        behaviour: Any = handler.unary_unary or handler.stream_unary
+
+        def call(sent: Any, context: grpc.ServicerContext) -> Any:
+            with self._answering(context, method) as record:
+                return behaviour(self._read(sent, handler, record), context)
 
         return call
 
     def _streaming(
-        self, behaviour: Any, method: str
+        self, handler: grpc.RpcMethodHandler[Any, Any], method: str
     ) -> Callable[[Any, grpc.ServicerContext], Iterator[Any]]:
-        def call(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-            with observe_call(_open_record(context, method), self._on_end) as record:
-                self._take_slot(context, record)
-                try:
-                    yield from behaviour(request, context)
-                except GeneratorExit:
-                    record.code = "CANCELLED"  # the caller has gone in the middle
-                    raise
-                except Exception as e:  # noqa: BLE001 - the door: everything gets a status here
-                    _abort(context, e, record)
-                finally:
-                    self._slots.release()
+        behaviour: Any = handler.unary_stream or handler.stream_stream
+
+        def call(sent: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+            with self._answering(context, method) as record:
+                yield from behaviour(self._read(sent, handler, record), context)
 
         return call
 
-    def _take_slot(self, context: grpc.ServicerContext, record: CallRecord) -> None:
+    @contextmanager
+    def _answering(self, context: grpc.ServicerContext, method: str) -> Iterator[CallRecord]:
+        """Admits the call, holds a slot for it, and gives what goes wrong inside its status."""
+        metadata = dict(context.invocation_metadata() or ())
+        with observe_call(_open_record(context, method, metadata), self._on_end) as record:
+            try:
+                record.caller = self._guard.identify(
+                    _text(metadata.get(AUTHORIZATION)), record.peer
+                )
+                self._guard.permit(record.caller, method)
+                with self._slot(method):
+                    yield record
+            except GeneratorExit:
+                record.code = "CANCELLED"  # the caller has gone in the middle
+                raise
+            except Exception as e:  # noqa: BLE001 - the door: everything gets a status here
+                _abort(context, e, record)
+
+    @contextmanager
+    def _slot(self, method: str) -> Iterator[None]:
+        if method in _UNBOUNDED:
+            yield
+            return
         if not self._slots.acquire(blocking=False):
-            error = Exhausted(
+            raise Exhausted(
                 f"{self._max_concurrent} calls are already running here; try again in a moment."
             )
-            _end_with(context, error, record)
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    def _read(self, sent: Any, handler: grpc.RpcMethodHandler[Any, Any], record: CallRecord) -> Any:
+        """The request of `sent` bytes, or an iterator over the requests of a stream of them."""
+
+        def parse(message: bytes) -> Any:
+            assert record.caller is not None
+            self._guard.take_bytes(record.caller, len(message))
+            if handler.request_deserializer is None:
+                return message
+            try:
+                request = handler.request_deserializer(message)
+            except Exception as e:
+                raise BadInput("The request is not a message of this call.") from e
+            if not record.request and changes_something(record.method):
+                record.request = summarize(request)
+            return request
+
+        return map(parse, sent) if handler.request_streaming else parse(sent)
 
 
-def _open_record(context: grpc.ServicerContext, method: str) -> CallRecord:
-    offered = dict(context.invocation_metadata() or ())
-    request_id = choose_request_id(_text(offered.get(REQUEST_ID_KEY)))
+def _open_record(
+    context: grpc.ServicerContext, method: str, metadata: Mapping[str, str | bytes]
+) -> CallRecord:
+    request_id = choose_request_id(_text(metadata.get(REQUEST_ID_KEY)))
     context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
     return CallRecord(
-        method, request_id, context.peer(), traceparent=_text(offered.get("traceparent"))
+        method, request_id, context.peer(), traceparent=_text(metadata.get("traceparent"))
     )
 
 

@@ -11,6 +11,7 @@ from rsq.chunks import MAX_CALL_BYTES
 from rsq.errors import BadInput, DeadlineExceeded, IntegrityError, RsqError
 from rsq.records import VersionRow
 from rsq.rpc.channel import open_channel, translate_errors
+from rsq.rpc.endpoint import Target, to_endpoint
 from rsq.rpc.patience import PASSING, Patience
 from rsq.v1 import registry_pb2 as pb
 from rsq.v1.registry_pb2_grpc import PublishingStub
@@ -33,8 +34,9 @@ class PublishingClient:
     reasons that may pass. Raises the rsq error that the server names, and Unreachable or
     DeadlineExceeded where nothing answers."""
 
-    def __init__(self, target: str, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
-        self.target = target
+    def __init__(self, target: Target, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
+        self._endpoint = to_endpoint(target)
+        self.target = self._endpoint.address
         self._patience_seconds = patience_seconds
         self._connect()
 
@@ -118,13 +120,13 @@ class PublishingClient:
         request = pb.AddVersionRequest(record=record, alias=alias)
 
         def call() -> pb.AddVersionResponse:
-            with translate_errors(self.target):
+            with translate_errors(self._endpoint):
                 return self._stub.AddVersion(request, timeout=ADD_SECONDS)
 
         return wire.version_from_pb(self._insist(call).version)
 
     def _connect(self) -> None:
-        self._channel = open_channel(self.target)
+        self._channel = open_channel(self._endpoint)
         self._stub = PublishingStub(self._channel)
 
     def _recover(self, error: RsqError) -> None:
@@ -143,14 +145,14 @@ class PublishingClient:
                 self._recover(e)
 
     def _find_missing(self, digests: Collection[str]) -> set[str]:
-        with translate_errors(self.target):
+        with translate_errors(self._endpoint):
             reply = self._stub.FindMissing(
                 pb.FindMissingRequest(digests=digests), timeout=CALL_SECONDS
             )
         return set(reply.digests)
 
     def _held_bytes(self, digest: str) -> int:
-        with translate_errors(self.target):
+        with translate_errors(self._endpoint):
             reply = self._stub.GetUpload(pb.GetUploadRequest(digest=digest), timeout=CALL_SECONDS)
         return int(reply.held_bytes)
 
@@ -179,7 +181,7 @@ class PublishingClient:
                 failures.append(e)  # grpc would hide what an iterator raises
 
         reply: pb.WriteBlobResponse
-        with translate_errors(self.target):
+        with translate_errors(self._endpoint):
             reply = self._stub.WriteBlob(messages(), timeout=timeout_seconds)
         if failures:
             raise failures[0]

@@ -10,6 +10,7 @@ from rsq.chunks import MAX_CALL_BYTES
 from rsq.errors import BadInput
 from rsq.records import AliasEvent, ModelRow, NodeReport, NodeRow, VersionRow
 from rsq.rpc.channel import open_channel, translate_errors
+from rsq.rpc.endpoint import Target, to_endpoint
 from rsq.v1 import registry_pb2 as pb
 from rsq.v1.registry_pb2_grpc import ContentStub, RegistryStub
 from rsq.wire import registry as wire
@@ -21,9 +22,10 @@ class RegistryClient:
     """Calls a server at HOST:PORT. Raises the rsq error that the server names, Unreachable where
     nothing answers, DeadlineExceeded after `CALL_SECONDS`."""
 
-    def __init__(self, target: str) -> None:
-        self.target = target
-        self._channel = open_channel(target)
+    def __init__(self, target: Target) -> None:
+        self._endpoint = to_endpoint(target)
+        self.target = self._endpoint.address
+        self._channel = open_channel(self._endpoint)
         self._stub = RegistryStub(self._channel)
         self._content = ContentStub(self._channel)
         self._reads: set[Any] = set()  # calls of read_blob that are in flight
@@ -43,13 +45,13 @@ class RegistryClient:
         self._channel.close()
 
     def models(self) -> list[ModelRow]:
-        with translate_errors(self.target):
+        with translate_errors(self._endpoint):
             reply = self._stub.ListModels(pb.ListModelsRequest(), timeout=CALL_SECONDS)
         return [wire.model_from_pb(model) for model in reply.models]
 
     def version(self, reference: str) -> VersionRow:
         """`reference` is NAME, NAME:3 or NAME@production."""
-        with translate_errors(self.target):
+        with translate_errors(self._endpoint):
             reply = self._stub.GetVersion(
                 pb.GetVersionRequest(reference=reference), timeout=CALL_SECONDS
             )
@@ -57,7 +59,7 @@ class RegistryClient:
 
     def manifest(self, artifact_id: str) -> bytes:
         """The manifest's bytes, not yet verified."""
-        with translate_errors(self.target):
+        with translate_errors(self._endpoint):
             reply = self._content.GetManifest(
                 pb.GetManifestRequest(artifact_id=artifact_id), timeout=CALL_SECONDS
             )
@@ -68,7 +70,7 @@ class RegistryClient:
     ) -> Iterator[bytes]:
         """The bytes of one short read, not yet verified."""
         request = pb.ReadBlobRequest(digest=digest, offset=offset, length=length)
-        with translate_errors(self.target):
+        with translate_errors(self._endpoint):
             call = self._content.ReadBlob(request, timeout=timeout_seconds)
             self._reads.add(call)
             try:
@@ -101,21 +103,21 @@ class RegistryClient:
             call.cancel()
 
     def set_alias(self, model: str, alias: str, version: int) -> None:
-        with translate_errors(self.target):
+        with translate_errors(self._endpoint):
             self._stub.SetAlias(
                 pb.SetAliasRequest(model=model, alias=alias, version=version),
                 timeout=CALL_SECONDS,
             )
 
     def remove_alias(self, model: str, alias: str) -> None:
-        with translate_errors(self.target):
+        with translate_errors(self._endpoint):
             self._stub.RemoveAlias(
                 pb.RemoveAliasRequest(model=model, alias=alias), timeout=CALL_SECONDS
             )
 
     def alias_history(self, model: str) -> list[AliasEvent]:
         """Every move of every alias of the model, oldest first."""
-        with translate_errors(self.target):
+        with translate_errors(self._endpoint):
             reply = self._stub.ListAliasEvents(
                 pb.ListAliasEventsRequest(model=model), timeout=CALL_SECONDS
             )
@@ -124,22 +126,22 @@ class RegistryClient:
     def deprecate(self, model: str, version: int, reason: str | None) -> None:
         """Advises against the version; None takes that back."""
         request = pb.DeprecateVersionRequest(model=model, version=version, reason=reason)
-        with translate_errors(self.target):
+        with translate_errors(self._endpoint):
             self._stub.DeprecateVersion(request, timeout=CALL_SECONDS)
 
     def delete_version(self, model: str, version: int) -> None:
-        with translate_errors(self.target):
+        with translate_errors(self._endpoint):
             self._stub.DeleteVersion(
                 pb.DeleteVersionRequest(model=model, version=version), timeout=CALL_SECONDS
             )
 
     def report_node(self, report: NodeReport) -> None:
-        with translate_errors(self.target):
+        with translate_errors(self._endpoint):
             self._stub.ReportNode(
                 pb.ReportNodeRequest(report=wire.node_report_to_pb(report)), timeout=CALL_SECONDS
             )
 
     def nodes(self) -> list[NodeRow]:
-        with translate_errors(self.target):
+        with translate_errors(self._endpoint):
             reply = self._stub.ListNodes(pb.ListNodesRequest(), timeout=CALL_SECONDS)
         return [wire.node_from_pb(node) for node in reply.nodes]

@@ -142,7 +142,7 @@ class ModelStatus(_message.Message):
     def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., previous_version: _Optional[int] = ..., state: _Optional[str] = ..., idle_seconds: _Optional[float] = ..., budget_bytes: _Optional[int] = ..., towers: _Optional[_Iterable[_Union[TowerStatus, _Mapping]]] = ...) -> None: ...
 
 class TowerStatus(_message.Message):
-    __slots__ = ("tower", "artifact_id", "variant", "provider", "workers", "threads", "max_batch", "waiting", "items", "refused", "p50_ms", "p99_ms", "mean_batch")
+    __slots__ = ("tower", "artifact_id", "variant", "provider", "workers", "threads", "max_batch", "waiting", "items", "refused", "p50_ms", "p99_ms", "mean_batch", "latency_target_ms")
     TOWER_FIELD_NUMBER: _ClassVar[int]
     ARTIFACT_ID_FIELD_NUMBER: _ClassVar[int]
     VARIANT_FIELD_NUMBER: _ClassVar[int]
@@ -156,6 +156,7 @@ class TowerStatus(_message.Message):
     P50_MS_FIELD_NUMBER: _ClassVar[int]
     P99_MS_FIELD_NUMBER: _ClassVar[int]
     MEAN_BATCH_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_TARGET_MS_FIELD_NUMBER: _ClassVar[int]
     tower: _registry_pb2.Tower
     artifact_id: str
     variant: str
@@ -169,4 +170,5 @@ class TowerStatus(_message.Message):
     p50_ms: float
     p99_ms: float
     mean_batch: float
-    def __init__(self, tower: _Optional[_Union[_registry_pb2.Tower, str]] = ..., artifact_id: _Optional[str] = ..., variant: _Optional[str] = ..., provider: _Optional[str] = ..., workers: _Optional[int] = ..., threads: _Optional[int] = ..., max_batch: _Optional[int] = ..., waiting: _Optional[int] = ..., items: _Optional[int] = ..., refused: _Optional[int] = ..., p50_ms: _Optional[float] = ..., p99_ms: _Optional[float] = ..., mean_batch: _Optional[float] = ...) -> None: ...
+    latency_target_ms: float
+    def __init__(self, tower: _Optional[_Union[_registry_pb2.Tower, str]] = ..., artifact_id: _Optional[str] = ..., variant: _Optional[str] = ..., provider: _Optional[str] = ..., workers: _Optional[int] = ..., threads: _Optional[int] = ..., max_batch: _Optional[int] = ..., waiting: _Optional[int] = ..., items: _Optional[int] = ..., refused: _Optional[int] = ..., p50_ms: _Optional[float] = ..., p99_ms: _Optional[float] = ..., mean_batch: _Optional[float] = ..., latency_target_ms: _Optional[float] = ...) -> None: ...

@@ -25,6 +25,7 @@ class TowerStatus:
     p50_ms: float
     p99_ms: float
     mean_batch: float
+    latency_target_ms: float = 0.0  # 0: none
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ def tower_status_to_pb(row: TowerStatus) -> pb.TowerStatus:
         p50_ms=row.p50_ms,
         p99_ms=row.p99_ms,
         mean_batch=row.mean_batch,
+        latency_target_ms=row.latency_target_ms,
     )
 
 
@@ -87,6 +89,7 @@ def tower_status_from_pb(message: pb.TowerStatus) -> TowerStatus:
         p50_ms=message.p50_ms,
         p99_ms=message.p99_ms,
         mean_batch=message.mean_batch,
+        latency_target_ms=message.latency_target_ms,
     )
 
 

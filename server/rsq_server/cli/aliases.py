@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from rsq.connection_options import calls_server
 from rsq_server.cli.options import Json, Server
 from rsq_server.cli.output import print_json, print_table
 
@@ -35,6 +36,7 @@ Model = Annotated[str, typer.Argument(metavar="NAME", help="The model.")]
 
 
 @alias.command("set", epilog="Example:\n\nrsq-server alias set git-rsclip-base production 3")
+@calls_server
 def set_alias(
     model: Model,
     name: Annotated[str, typer.Argument(metavar="ALIAS", help="Such as production or staging.")],
@@ -54,6 +56,7 @@ def set_alias(
 
 
 @alias.command("list", epilog="Example:\n\nrsq-server alias list git-rsclip-base --json")
+@calls_server
 def list_aliases(model: Model, server: Server = None, as_json: Json = False) -> None:
     """List a model's aliases."""
     from rsq.reference import require_model_name
@@ -72,6 +75,7 @@ def list_aliases(model: Model, server: Server = None, as_json: Json = False) -> 
 
 
 @alias.command("remove", epilog="Example:\n\nrsq-server alias remove git-rsclip-base staging")
+@calls_server
 def remove_alias(
     model: Model,
     name: Annotated[str, typer.Argument(metavar="ALIAS", help="Such as staging.")],
@@ -90,6 +94,7 @@ def remove_alias(
 
 
 @alias.command("history", epilog=HISTORY_EPILOG)
+@calls_server
 def show_history(
     model: Model,
     name: Annotated[

@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from rsq import __version__
+from rsq.connection_options import calls_server
 from rsq_server.cli import (
+    audit,
     bundles,
     lifecycle,
     maintenance,
@@ -21,6 +23,7 @@ from rsq_server.cli import (
 )
 from rsq_server.cli.aliases import alias
 from rsq_server.cli.options import BlobsUrl, DatabaseUrl, keep_locations
+from rsq_server.cli.tokens import token
 from rsq_server.cli.trust import trust
 
 EPILOG = """Examples:
@@ -42,21 +45,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command(epilog=publish.EPILOG)(publish.publish)
+app.command(epilog=publish.EPILOG)(calls_server(publish.publish))
 app.command(epilog=recipes.EPILOG)(recipes.recipes)
 app.command(epilog=serve.EPILOG)(serve.serve)
-app.command(epilog=models.MODELS_EPILOG)(models.models)
-app.command(epilog=models.SHOW_EPILOG)(models.show)
+app.command(epilog=models.MODELS_EPILOG)(calls_server(models.models))
+app.command(epilog=models.SHOW_EPILOG)(calls_server(models.show))
 app.command(epilog=report.EPILOG)(report.report)
 app.add_typer(alias, name="alias")
 app.add_typer(trust, name="trust")
-app.command(epilog=lifecycle.DEPRECATE_EPILOG)(lifecycle.deprecate)
-app.command(epilog=lifecycle.DELETE_EPILOG)(lifecycle.delete)
+app.add_typer(token, name="token")
+app.command(epilog=lifecycle.DEPRECATE_EPILOG)(calls_server(lifecycle.deprecate))
+app.command(epilog=lifecycle.DELETE_EPILOG)(calls_server(lifecycle.delete))
 app.command(epilog=maintenance.GC_EPILOG)(maintenance.gc)
-app.command(epilog=maintenance.VERIFY_EPILOG)(maintenance.verify)
+app.command(epilog=maintenance.VERIFY_EPILOG)(calls_server(maintenance.verify))
 app.command(epilog=bundles.EXPORT_EPILOG)(bundles.export)
 app.command("import", epilog=bundles.IMPORT_EPILOG)(bundles.import_versions)
-app.command(epilog=nodes.EPILOG)(nodes.nodes)
+app.command(epilog=audit.EPILOG)(audit.audit)
+app.command(epilog=nodes.EPILOG)(calls_server(nodes.nodes))
 
 
 def _print_version(asked: bool) -> None:

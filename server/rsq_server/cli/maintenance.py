@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from rsq.connection_options import server_endpoint
 from rsq.error_catalog import outcome_of
 from rsq.errors import IntegrityError
 from rsq_server.cli.options import Json, build_config
@@ -133,5 +134,5 @@ def _repair(address: str | None) -> Iterator[Callable[[str], Iterator[bytes]] | 
         return
     from rsq.rpc.registry import RegistryClient
 
-    with RegistryClient(address) as client:
+    with RegistryClient(server_endpoint(address)) as client:
         yield client.read_whole_blob

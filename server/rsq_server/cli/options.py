@@ -6,12 +6,16 @@ import os
 from collections.abc import Callable
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rsq.rpc.limits import NO_LIMITS, Limits
 from rsq.watchdog import Watchdog
 from rsq_server.config import DEFAULT_LISTEN, ServerConfig
+
+if TYPE_CHECKING:
+    from rsq.tls import ServerTls
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Server = Annotated[
@@ -55,7 +59,14 @@ def keep_locations(database: str | None, blobs: str | None) -> None:
     _LOCATIONS.set((database, blobs))
 
 
-def build_config(*, listen: str = DEFAULT_LISTEN, insecure: bool = False) -> ServerConfig:
+def build_config(
+    *,
+    listen: str = DEFAULT_LISTEN,
+    insecure: bool = False,
+    tls: ServerTls | None = None,
+    require_token: bool = False,
+    limits: Limits = NO_LIMITS,
+) -> ServerConfig:
     database, blobs = _LOCATIONS.get()
     return ServerConfig(
         home=_home_folder(),
@@ -63,6 +74,9 @@ def build_config(*, listen: str = DEFAULT_LISTEN, insecure: bool = False) -> Ser
         blobs_url=blobs or os.environ.get("RSQ_BLOBS") or None,
         listen=listen,
         insecure=insecure,
+        tls=tls,
+        require_token=require_token,
+        limits=limits,
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rsq.connection_options import server_endpoint
 from rsq.reference import require_alias, require_model_name
 from rsq_server.cli.models import print_version
 from rsq_server.cli.options import Json, build_config
@@ -163,7 +164,7 @@ def _open_destination(
     from rsq.rpc.publishing import PublishingClient
     from rsq_server.remote import RemoteRegistry
 
-    with PublishingClient(server) as client:
+    with PublishingClient(server_endpoint(server)) as client:
         client.check_reachable()  # rather than after minutes of building
         remote = RemoteRegistry(client, on_bytes=progress.add_bytes)
         yield remote, remote

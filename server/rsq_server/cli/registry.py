@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from rsq.connection_options import server_endpoint
 from rsq_server.cli.options import build_config
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def open_registry(server: str | None) -> Iterator[Registry]:
     if server is not None:
         from rsq.rpc.registry import RegistryClient
 
-        with RegistryClient(server) as client:
+        with RegistryClient(server_endpoint(server)) as client:
             yield client
         return
     from rsq_server.app import open_stores

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rsq.connection_options import calls_server, server_endpoint
 from rsq.errors import BadInput
 from rsq_server.cli.options import Json, Server, build_config
 from rsq_server.cli.output import print_json, print_table
@@ -49,6 +50,7 @@ KeysHere = Annotated[
 
 
 @trust.command(epilog="Example:\n\nrsq-server trust init --keys /media/keys --root-keys 3")
+@calls_server
 def init(
     keys: Keys,
     root_keys: Annotated[int, typer.Option("--root-keys", min=1, max=16)] = 3,
@@ -93,6 +95,7 @@ def init(
 
 
 @trust.command(epilog="Example:\n\nrsq-server trust sign git-rsclip-base:3 --keys /media/keys")
+@calls_server
 def sign(
     reference: Annotated[
         str | None,
@@ -120,6 +123,7 @@ def sign(
 
 
 @trust.command(epilog="Example:\n\nrsq-server trust withdraw git-rsclip-base:2 --keys /media/keys")
+@calls_server
 def withdraw(
     reference: Annotated[str, typer.Argument(metavar="NAME:2")],
     keys: Keys = Path("keys"),
@@ -138,6 +142,7 @@ def withdraw(
 
 
 @trust.command(epilog="Example:\n\nrsq-server trust rotate timestamp --keys /media/keys")
+@calls_server
 def rotate(
     role: Annotated[str, typer.Argument(metavar="ROLE")],
     key: Annotated[
@@ -168,6 +173,7 @@ def rotate(
 
 
 @trust.command(epilog="Example:\n\nrsq-server trust revoke root 3f2a --keys /media/keys")
+@calls_server
 def revoke(
     role: Annotated[str, typer.Argument(metavar="ROLE")],
     key: Annotated[str, typer.Argument(metavar="KEY", help="The beginning of its id.")],
@@ -188,6 +194,7 @@ def revoke(
 
 
 @trust.command(epilog="Example:\n\nrsq-server trust extend root --keys /media/keys")
+@calls_server
 def extend(
     role: Annotated[str, typer.Argument(metavar="ROLE", help="root or targets.")],
     keys: Keys = Path("keys"),
@@ -209,6 +216,7 @@ def extend(
 
 
 @trust.command(epilog="Example:\n\nrsq-server trust refresh --keys /etc/rsq/keys --days 14")
+@calls_server
 def refresh(
     keys: Keys = Path("keys"),
     days: Annotated[
@@ -227,6 +235,7 @@ def refresh(
 
 
 @trust.command(epilog="Example:\n\nrsq-server trust status --json")
+@calls_server
 def status(server: Server = None, as_json: Json = False) -> None:
     """Show roles, keys, expiry and what waits for signatures."""
     from rsq_server.signing.key_changes import describe
@@ -302,7 +311,7 @@ def _open_repository(server: str | None) -> Iterator[Repository]:
     from rsq_server.signing.remote import RemoteRepository
 
     folder = config.home / "trust-elsewhere" / server.replace(":", "_").replace("/", "_")
-    with TrustClient(server) as client, RemoteRepository(client, folder) as remote:
+    with TrustClient(server_endpoint(server)) as client, RemoteRepository(client, folder) as remote:
         yield remote.repository
 
 
@@ -312,7 +321,7 @@ def _open_signed_registry(server: str | None) -> Iterator[tuple[Any, Any]]:
     if server is not None:
         from rsq.rpc.registry import RegistryClient
 
-        with RegistryClient(server) as client:
+        with RegistryClient(server_endpoint(server)) as client:
             yield client, client.manifest
         return
     from rsq_server.app import open_stores

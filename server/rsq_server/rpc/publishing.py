@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import grpc
 
+from rsq.call_record import current_caller
 from rsq.chunks import MESSAGE_BYTES
 from rsq.errors import BadInput
 from rsq.v1 import registry_pb2 as pb
@@ -15,7 +16,6 @@ from rsq.wire import registry as wire
 from rsq_registry.blobs import Blobs
 from rsq_registry.catalogue import Catalogue
 from rsq_registry.leases import PUBLISHING_SECONDS
-from rsq_server.rpc.callers import describe_caller
 from rsq_server.submissions import Submissions
 from rsq_server.uploads import Uploads
 
@@ -64,7 +64,7 @@ class PublishingService(PublishingServicer):
         row = self._submissions.add(
             request.record,
             alias=request.alias if request.HasField("alias") else None,
-            by=describe_caller(context),
+            by=current_caller(),
         )
         return pb.AddVersionResponse(version=wire.version_to_pb(row))
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import grpc
 
+from rsq.call_record import current_caller
 from rsq.v1 import registry_pb2 as pb
 from rsq.v1.registry_pb2_grpc import RegistryServicer
 from rsq.wire import registry as wire
 from rsq_registry.catalogue import Catalogue
-from rsq_server.rpc.callers import describe_caller
 
 
 class RegistryService(RegistryServicer):
@@ -33,14 +33,14 @@ class RegistryService(RegistryServicer):
         self, request: pb.SetAliasRequest, context: grpc.ServicerContext
     ) -> pb.SetAliasResponse:
         self._catalogue.set_alias(
-            request.model, request.alias, request.version, by=describe_caller(context)
+            request.model, request.alias, request.version, by=current_caller()
         )
         return pb.SetAliasResponse()
 
     def RemoveAlias(
         self, request: pb.RemoveAliasRequest, context: grpc.ServicerContext
     ) -> pb.RemoveAliasResponse:
-        self._catalogue.set_alias(request.model, request.alias, None, by=describe_caller(context))
+        self._catalogue.set_alias(request.model, request.alias, None, by=current_caller())
         return pb.RemoveAliasResponse()
 
     def ListAliasEvents(

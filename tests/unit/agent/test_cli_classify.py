@@ -12,6 +12,7 @@ import pytest
 import rsq.client
 from rsq.classification import LabelScore
 from rsq.errors import BadImage, BadInput, Unreachable
+from rsq.rpc.endpoint import Target
 from rsq_agent.cli.classify import read_labels
 from rsq_agent.cli.main import app
 
@@ -19,8 +20,8 @@ from rsq_agent.cli.main import app
 class FakeClient:
     """Says "port" of every image, and refuses those that begin with "bad" as an agent does."""
 
-    def __init__(self, target: str, model: str | None = None) -> None:
-        if target == "nowhere:1":
+    def __init__(self, target: Target, model: str | None = None) -> None:
+        if str(target) == "nowhere:1":
             raise Unreachable("Nothing answers.")
 
     def __enter__(self) -> Self:

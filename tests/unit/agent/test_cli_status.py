@@ -16,7 +16,7 @@ from rsq_agent.cli.status import render_status, watch_status
 
 TOWER = TowerStatus(
     "vision", "ab" * 32, "int8-static", "CPUExecutionProvider", 2, 4, 32, 3, 123_456, 12, 41.2,
-    88.1, 6.7,
+    88.1, 6.7, 200.0,
 )  # fmt: skip
 STATUS = AgentStatus(
     "0123456789abcdef", "0.1.0", "SERVING", "base[red]", 3, ("ab" * 32,), 62.0,
@@ -42,6 +42,7 @@ def test_eighty_columns_show_every_figure_whole() -> None:
     for shown in (
         "base[red]:3", "812 MB", "rollback to version 2", "budget 2 GB", "int8-static", "CPU",
         "2x4", "6.7/32", "41.2", "88.1", "123456", "12", "other:1: UNLOADED",
+        "latency target: vision 200 ms",
     ):  # fmt: skip
         assert shown in text
     assert max(len(line.rstrip()) for line in text.splitlines()) <= 80

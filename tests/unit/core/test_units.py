@@ -45,7 +45,8 @@ def test_durations_read_naturally() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("60s", 60), ("5m", 300), ("1.5 H", 5400), ("90", 90), (" 1s ", 1)]
+    ("text", "seconds"),
+    [("60s", 60), ("5m", 300), ("1.5 H", 5400), ("90", 90), (" 1s ", 1), ("250ms", 0.25)],
 )
 def test_parses_times_as_people_write_them(text: str, seconds: float) -> None:
     assert parse_seconds(text) == seconds

@@ -175,7 +175,7 @@ def test_a_damaged_blob_is_named_and_leaves_no_version(
 def test_a_full_disk_is_said_to_be_the_registrys(
     source: MemorySource, stores: Stores, tmp_path: Path
 ) -> None:
-    full = Stores(stores.catalogue, FullBlobs(tmp_path / "full"))
+    full = replace(stores, blobs=FullBlobs(tmp_path / "full"))
     with pytest.raises(Exhausted, match=r"registry's disk is full.*import again"):
         import_version(source, full, by="tests")
     assert stores.catalogue.models() == []

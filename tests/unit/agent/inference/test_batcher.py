@@ -3,6 +3,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,9 @@ from tiny_artifacts import TinyArtifact, build_artifact
 
 from rsq.encoder import Encoder
 from rsq.errors import DeadlineExceeded, Exhausted, InternalError, Interrupted
-from rsq_agent.inference.batcher import Batcher, QueueLimits
+from rsq_agent.inference.admission import QueueLimits
+from rsq_agent.inference.batcher import Batcher
+from rsq_agent.inference.call import Call
 from rsq_agent.inference.pace import Pace
 from rsq_agent.meter import TowerLabels, TowerMeter
 
@@ -147,6 +151,145 @@ def test_a_stream_that_nobody_reads_stops_waiting_for_room(gate: Gate, batcher: 
             pytest.fail("It was admitted.")
         gate.open.set()
         held.collect()
+
+
+class Clock:
+    """Stands still until a test or a programmed encoder moves it."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Programmed(Gate):
+    """Takes 10 ms and 5 ms for each row of a batch on its clock, and no time by any other."""
+
+    def __init__(self, encoder: Encoder, clock: Clock) -> None:
+        super().__init__(encoder)
+        self._clock = clock
+
+    def __call__(self, inputs: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        vectors = super().__call__(inputs)
+        self._clock.now += 0.010 + 0.005 * len(inputs)
+        return vectors
+
+
+class Targeted:
+    """A batcher of one worker with a latency target, on a clock of its own."""
+
+    def __init__(self, encoder: Encoder, target_seconds: float) -> None:
+        pace = Pace(1, 1, 8, 160.0, batch_seconds={1: 0.015, 4: 0.030, 8: 0.050})
+        limits = QueueLimits(items=100, wait_seconds=0.0, target_seconds=target_seconds)
+        self.clock = Clock()
+        self.device = Programmed(encoder, self.clock)
+        encoder.embed_prepared = self.device  # type: ignore[method-assign]
+        self.meter = make_meter()
+        self.batcher = Batcher(
+            encoder, pace=pace, limits=limits, meter=self.meter, clock=self.clock
+        )
+
+    def hold(self, stack: ExitStack) -> Call:
+        """The worker is inside a batch of one row until `device.open` is set."""
+        call = stack.enter_context(self.batcher.call(1))
+        call.add(_inputs(1)[0])
+        assert self.device.entered.wait(20)
+        return call
+
+    def add(self, stack: ExitStack, count: int, *, stream: bool = False) -> Call:
+        call = stack.enter_context(self.batcher.call(count, wait_for_room=stream))
+        for row in _inputs(count):
+            call.add(row)
+        return call
+
+
+def test_a_batch_never_outgrows_the_target_of_its_oldest_row(encoder: Encoder) -> None:
+    served = Targeted(encoder, 0.080)
+    with ExitStack() as stack:
+        calls = [served.hold(stack), *(served.add(stack, 1) for _ in range(8))]
+        served.clock.now += 0.024  # so much longer than expected does the device take
+        served.device.open.set()
+        for call in calls[:6]:
+            call.collect()
+    served.batcher.close()
+    # 41 ms are left. Since the device was slow, batches are thought 8 % slower than they were:
+    # five rows 38 ms, six 43.
+    assert served.device.sizes[:2] == [1, 5]
+
+
+def test_without_waiting_a_batch_is_as_large_as_the_target_allows(encoder: Encoder) -> None:
+    served = Targeted(encoder, 0.032)
+    with ExitStack() as stack:
+        stream = served.add(stack, 8, stream=True)
+        served.device.open.set()
+        stream.collect()
+    served.batcher.close()
+    assert max(served.device.sizes) == 4  # 30 ms; five would take 35
+
+
+def test_what_would_come_too_late_is_refused_at_the_door(encoder: Encoder) -> None:
+    served = Targeted(encoder, 0.080)
+    with ExitStack() as stack:
+        held = served.hold(stack)  # for 15 ms more
+        accepted = [served.add(stack, 1) for _ in range(8)]  # 50 ms
+        with pytest.raises(Exhausted, match="past its latency target of 80 ms") as refusal:
+            served.add(stack, 1)
+        assert (refusal.value.retry_after_seconds or 0) > 0
+        served.device.open.set()
+        started = served.clock.now
+        for call in [held, *accepted]:
+            call.collect()
+        assert served.clock.now - started <= 0.080
+        served.add(stack, 1).collect()  # there is room again
+    served.batcher.close()
+    assert served.device.sizes == [1, 8, 1]
+    assert served.meter.refused == 1
+
+
+def test_what_the_target_passed_for_in_the_queue_never_reaches_the_device(
+    encoder: Encoder,
+) -> None:
+    served = Targeted(encoder, 0.080)
+    with ExitStack() as stack:
+        held, waiting = served.hold(stack), served.add(stack, 2)
+        served.clock.now += 0.080  # the device was held up
+        served.device.open.set()
+        held.collect()
+        with pytest.raises(Exhausted, match="passed in the queue"):
+            waiting.collect()
+    served.batcher.close()
+    assert served.device.sizes == [1]
+    assert served.meter.refused == 2
+
+
+def test_streams_take_what_calls_with_a_target_leave(encoder: Encoder) -> None:
+    served = Targeted(encoder, 0.031)
+    with ExitStack() as stack:
+        held = served.hold(stack)
+        stream = served.add(stack, 3, stream=True)
+        call = served.add(stack, 1)  # though three rows of 25 ms wait
+        served.device.open.set()
+        held.collect()
+        call.collect()
+        assert len(stream.collect().rows) == 3
+    served.batcher.close()
+    assert served.device.sizes[:2] == [1, 1]  # the call alone: with a stream's row it would be late
+
+
+def test_a_batch_variant_artifact_keeps_to_the_target_too(encoder: Encoder) -> None:
+    """Its rows run one by one; only the door can hold the target for it."""
+    served = Targeted(encoder, 0.050)
+    served.batcher.pace = replace(served.batcher.pace, batch=1)
+    with ExitStack() as stack:
+        accepted = [served.hold(stack), served.add(stack, 1), served.add(stack, 1)]
+        with pytest.raises(Exhausted):
+            served.add(stack, 1)
+        served.device.open.set()
+        for call in accepted:
+            call.collect()
+    served.batcher.close()
+    assert served.device.sizes == [1, 1, 1]
 
 
 def test_free_workers_share_what_waits(encoder: Encoder, gate: Gate) -> None:

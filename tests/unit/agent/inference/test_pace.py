@@ -78,6 +78,9 @@ def test_one_worker_stays_and_takes_batches_where_the_device_runs_one_at_a_time(
         trial_seconds=0.3,
     )
     assert (pace.workers, pace.batch) == (1, 8)
+    assert sorted(pace.batch_seconds) == [1, 4, 8]
+    # Here eight at once take as long as one does.
+    assert pace.batch_seconds[8] < 2 * pace.batch_seconds[1]
     assert isinstance(encoder, TimedEncoder)
 
 

@@ -11,7 +11,7 @@ from rsq_agent.inference.pace_file import MAX_TRIALS, PACE_SCHEMA, PaceFile, Pac
 
 KEY = PaceKey("a" * 64, "vision", "int8", 95_000_000, "CPUExecutionProvider", 2, 8)
 NEXT_VERSION = replace(KEY, artifact_id="b" * 64, size_bytes=95_000_321)
-PACE = Pace(2, 1, 4, 10.5, trial_seconds=3.0)
+PACE = Pace(2, 1, 4, 10.5, trial_seconds=3.0, batch_seconds={1: 0.2, 4: 0.7})
 BUSY = replace(PACE, was_busy=True)
 
 
@@ -65,6 +65,14 @@ def test_a_trial_is_expected_to_take_what_the_last_ones_took(paces: PaceFile) ->
     paces.write(KEY, PACE)
     assert paces.expected_trial_seconds(KEY) == paces.expected_trial_seconds(NEXT_VERSION) == 0.0
     assert (paces.last_trial_seconds(KEY), paces.last_trial_seconds(other)) == (3.0, 0.0)
+
+
+def test_a_pace_of_an_earlier_version_has_no_times(paces: PaceFile, tmp_path: Path) -> None:
+    paces.write(KEY, PACE)
+    content = json.loads((tmp_path / "paces.json").read_text())
+    del content["paces"][0]["pace"]["batch_seconds"]
+    (tmp_path / "paces.json").write_text(json.dumps(content))
+    assert paces.read(KEY) == replace(PACE, batch_seconds={})
 
 
 def test_the_newest_are_kept(paces: PaceFile, monkeypatch: pytest.MonkeyPatch) -> None:
