@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Engine, or_, select
+from sqlalchemy import Engine, or_, select, text
 from sqlalchemy.orm import Session
 
 from rsq.errors import BadInput, NotFound
@@ -22,6 +22,7 @@ class RegistryTokens:
 
     def add(self, token: StoredToken) -> None:
         def work(session: Session) -> None:
+            _exclude_adding(session)
             if any(row.is_good(token.created_at) for row in _named(session, token.name)):
                 raise BadInput(
                     f"There is a token {token.name!r} already; choose another name or revoke it."
@@ -64,6 +65,13 @@ class RegistryTokens:
             raise NotFound(f"No token that is still good is called {name_or_id!r}.")
 
         return write(self._engine, work)
+
+
+def _exclude_adding(session: Session) -> None:
+    """Nobody adds a token until this transaction ends. On SQLite every writing transaction has the
+    whole database to itself."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("LOCK TABLE tokens IN EXCLUSIVE MODE"))
 
 
 def _named(session: Session, name: str) -> list[StoredToken]:

@@ -79,22 +79,32 @@ class BoundedServer(ThreadingHTTPServer):
 def shake_hands(
     connection: socket.socket, context: ssl.SSLContext, seconds: float = HANDSHAKE_SECONDS
 ) -> ssl.SSLSocket:
-    """Raises OSError when it fails, TimeoutError when the whole of it takes longer."""
+    """Takes `connection` over. Raises OSError when the handshake fails, TimeoutError when the whole
+    of it takes longer; the connection is then closed."""
     ends = time.monotonic() + seconds
     connection.setblocking(False)
     secured = context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
-    poll = select.poll()
-    while True:
-        try:
-            secured.do_handshake()
-        except ssl.SSLWantReadError:
-            poll.register(secured, select.POLLIN)
-        except ssl.SSLWantWriteError:
-            poll.register(secured, select.POLLOUT)
-        else:
-            return secured
-        if not poll.poll(max(ends - time.monotonic(), 0) * 1000):
-            raise TimeoutError
+    try:
+        while (event := _shake_on(secured)) is not None:
+            poll = select.poll()
+            poll.register(secured, event)
+            if not poll.poll(max(ends - time.monotonic(), 0) * 1000):
+                raise TimeoutError
+    except BaseException:
+        secured.close()
+        raise
+    return secured
+
+
+def _shake_on(connection: ssl.SSLSocket) -> int | None:
+    """What the handshake waits for now; None when it is done."""
+    try:
+        connection.do_handshake()
+    except ssl.SSLWantReadError:
+        return select.POLLIN
+    except ssl.SSLWantWriteError:
+        return select.POLLOUT
+    return None
 
 
 class TimedReader(io.RawIOBase):
