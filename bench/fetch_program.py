@@ -1,6 +1,6 @@
 """What `rsq-agent pull` does up to the last byte, without proving and activating the artifact:
-`fetch_program.py SERVER HOME [--mirror HOST:PORT] [--limit BYTES]`. Prints a line when the plan is
-made and JSON at the end."""
+`fetch_program.py SERVER HOME [--mirror HOST:PORT] [--limit BYTES]`. With `--root` only what is
+signed is taken. Prints a line when the plan is made and JSON at the end."""
 
 from __future__ import annotations
 
@@ -13,8 +13,12 @@ from pathlib import Path
 
 from rsq.providers import CPU_PROVIDER
 from rsq.resolve import Device, Request
+from rsq.rpc.endpoint import Endpoint
 from rsq.rpc.registry import RegistryClient
+from rsq.tls import ClientTls
 from rsq_agent.cache import Cache
+from rsq_agent.cli.trusting import open_server_trust
+from rsq_agent.config import AgentConfig
 from rsq_agent.pulling.pull import fetch_plan, plan_pull
 
 
@@ -30,13 +34,21 @@ def main() -> None:
     parser.add_argument("--mirror", action="append", default=[])
     parser.add_argument("--limit", type=int)
     parser.add_argument("--readers", type=int, default=4)
+    parser.add_argument("--tls-ca", type=Path)
+    parser.add_argument("--token-file", type=Path)
+    parser.add_argument("--root", type=Path)
     options = parser.parse_args()
     cache = Cache(options.home)
     request = Request(Device("cpu", (CPU_PROVIDER,)), (options.tower,), pin=options.variant)
+    tls = ClientTls(options.tls_ca) if options.tls_ca is not None else None
+    server = Endpoint(options.server, tls, options.token_file)
+    connected = time.perf_counter()
     with ExitStack() as stack:
-        origin = stack.enter_context(RegistryClient(options.server))
+        origin = stack.enter_context(RegistryClient(server))
+        config = AgentConfig(options.home, 1, server)
+        vouch = stack.enter_context(open_server_trust(config, root=options.root))
         mirrors = [stack.enter_context(RegistryClient(address)) for address in options.mirror]
-        plan = plan_pull(origin, cache, options.model, request)
+        plan = plan_pull(origin, cache, options.model, request, vouch=vouch)
         print("planned", flush=True)
         begun = time.perf_counter()
         moved = fetch_plan(
@@ -48,12 +60,13 @@ def main() -> None:
             mirrors=mirrors,
             bytes_per_second=options.limit,
         )
-        seconds = time.perf_counter() - begun
+        ended = time.perf_counter()
     found = {
         "bytes_to_fetch": plan.bytes_to_fetch,
         "bytes_reused": plan.bytes_reused,
         "moved_bytes": moved,
-        "seconds": seconds,
+        "seconds": ended - begun,
+        "seconds_from_connecting": ended - connected,
         "peak_bytes": _peak_bytes(),
     }
     print(json.dumps(found))

@@ -65,8 +65,8 @@ class Programs:
         )  # fmt: skip
 
     @contextmanager
-    def serve_registry(self) -> Iterator[None]:
-        with self._serve("rsq-server", "serve", "--listen", self.server):
+    def serve_registry(self, *arguments: str) -> Iterator[None]:
+        with self._serve("rsq-server", "serve", "--listen", self.server, *arguments):
             yield
 
     @contextmanager
