@@ -53,8 +53,9 @@ def test_a_database_that_goes_away_in_mid_commit_leaves_no_half_version(
 
 
 def test_a_server_that_is_not_there_is_said_so_without_the_password(tmp_path: Path) -> None:
+    url = "postgresql+psycopg://rsq:secret@/registry"  # pragma: allowlist secret
     with pytest.raises(EnvironmentFault) as failure:
-        open_database(f"postgresql+psycopg://rsq:secret@/registry?host={tmp_path}")
+        open_database(f"{url}?host={tmp_path}")
     assert "secret" not in failure.value.message
 
 

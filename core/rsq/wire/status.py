@@ -17,6 +17,9 @@ DOMAIN = "rsq"
 # Trailing metadata is capped at 8 KiB by default; what does not fit is left out, never truncated.
 MAX_CANDIDATES_CHARS = 5_000
 MAX_MESSAGE_CHARS = 1_000
+# From our own side these carry an ErrorInfo; without one they are grpc's, about bytes that it could
+# not read.
+_BROKEN_CONNECTION = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
 
 
 def to_status(error: errors.RsqError) -> status_pb2.Status:
@@ -52,6 +55,8 @@ def from_rpc_error(failure: grpc.RpcError, *, target: str) -> errors.RsqError:
     code = call.code()
     if code is grpc.StatusCode.UNAVAILABLE:
         return errors.Unreachable(f"Nothing answers at {target}. Is it running there?")
+    if code in _BROKEN_CONNECTION:
+        return errors.Unreachable(f"The connection to {target} broke ({message[:200]}).")
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return errors.DeadlineExceeded(f"{target} did not answer in time.")
     if code is grpc.StatusCode.UNIMPLEMENTED:
