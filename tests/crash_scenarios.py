@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from crash_matrix import Scenario
+from crash_migration import judge_migration, migrate, prepare_migration
 from crash_registry import (
     collect_garbage,
     judge_collection,
@@ -259,6 +260,7 @@ SCENARIOS = (
     Scenario("rollback", _prepare_rollback, _roll_back, _judge_node),
     Scenario("prune", _prepare_prune, _prune, _judge_prune),
     Scenario("index", _prepare_index, _index, _judge_index, _WITHOUT_POWER),
+    Scenario("migrate", prepare_migration, migrate, judge_migration, _WITHOUT_POWER),
     Scenario("publish", prepare_publish, publish, judge_publish, _WITHOUT_POWER),
     Scenario("gc", prepare_deleted, collect_garbage, judge_collection, _WITHOUT_POWER),
 )
