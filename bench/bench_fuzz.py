@@ -25,7 +25,8 @@ from base_towers import cpu_name
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY / "tests"))
 
-from fuzz_targets import CORPUS, TARGETS  # noqa: E402
+from fuzz_target import CORPUS  # noqa: E402
+from fuzz_targets import TARGETS  # noqa: E402
 
 PROGRAM = Path(__file__).with_name("fuzz_program.py")
 MAX_MEMORY_MB = 2048

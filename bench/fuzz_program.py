@@ -18,7 +18,8 @@ warnings.simplefilter("ignore")
 
 with atheris.instrument_imports(include=["rsq", "rsq_agent"]):
     from fuzz_mutation import mutate
-    from fuzz_targets import TARGETS, try_input
+    from fuzz_target import try_input
+    from fuzz_targets import TARGETS
 
 
 def main() -> None:

@@ -13,7 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from fuzz_targets import CORPUS
+from fuzz_node_seeds import make_node_seeds
+from fuzz_target import CORPUS
 from PIL import Image
 from tiny_artifacts import build_artifact
 from tiny_node import stock
@@ -134,7 +135,8 @@ def _infer() -> inference_pb2.ModelInferRequest:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        for name, seeds in make_seeds(Path(folder)).items():
+        seeds_of = make_seeds(Path(folder)) | make_node_seeds(Path(folder))
+        for name, seeds in seeds_of.items():
             (CORPUS / name).mkdir(parents=True, exist_ok=True)
             for number, data in enumerate(seeds):
                 (CORPUS / name / f"seed-{number}").write_bytes(data)

@@ -1,22 +1,13 @@
-"""Everything that reads bytes which somebody else wrote, as targets to fuzz.
-
-A target may refuse its input with an error of ours. Anything else that it raises, a crash, a hang
-or memory without bounds is a fault. `tests/corpus/<target>/` holds inputs that once were faults and
-seeds; `test_fuzz` replays them and tries some more, `bench_fuzz` tries millions.
-"""
+"""Everything that reads bytes which somebody else wrote, as targets to fuzz."""
 
 from __future__ import annotations
 
-import os
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import grpc
-from google.protobuf.message import DecodeError
+from fuzz_node_targets import NODE_TARGETS
+from fuzz_target import SHARED_MEMORY, Target, as_file, as_folder, as_message
 from google.rpc import error_details_pb2, status_pb2
 
 from rsq.bundle import BundleReader
@@ -48,37 +39,13 @@ from rsq_agent.http.http_requests import parse_request
 from rsq_agent.rpc.kserve_tensors import TensorSpec, files_from_pb, pixels_from_pb, texts_from_pb
 from rsq_agent.state import load_state
 
-CORPUS = Path(__file__).parent / "corpus"
 MAX_PIXELS = 1 << 16  # keeps an execution short; the bound itself is what is tried
 IMAGE = ImageSpec(height=8, width=8, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 TEXT = TextSpec(max_length=8, pad_id=0, eos_id=1, lower_case=True)
 
 
-@dataclass(frozen=True)
-class Target:
-    """`is_json` tells how to change an input; `slow` that one execution takes a tenth of a
-    millisecond or more."""
-
-    name: str
-    run: Callable[[bytes], object]
-    is_json: bool = False
-    slow: bool = False
-
-
-def try_input(target: Target, data: bytes) -> None:
-    """Raises whatever is not an error of ours."""
-    try:
-        target.run(data)
-    except RsqError:
-        pass
-
-
-def read_corpus(target: Target) -> list[bytes]:
-    return [path.read_bytes() for path in sorted((CORPUS / target.name).iterdir())]
-
-
 def _read_bundle(data: bytes) -> None:
-    with _as_file(data) as path, BundleReader(path) as bundle:
+    with as_file(data) as path, BundleReader(path) as bundle:
         for artifact in bundle.version().artifacts:
             bundle.manifest(artifact.id)
 
@@ -95,21 +62,20 @@ def _check_archive(data: bytes) -> None:
 
 
 def _read_tokenizer(data: bytes) -> None:
-    with _as_file(data) as path:
+    with as_file(data) as path:
         TextTokenizer.open(path, TEXT).encode(["Port with large cargo ships", "a"])
 
 
 def _read_state(data: bytes) -> None:
-    with tempfile.TemporaryDirectory(dir=_SHARED_MEMORY) as folder:
+    with tempfile.TemporaryDirectory(dir=SHARED_MEMORY) as folder:
         cache = Cache(Path(folder))
         cache.state_path.write_bytes(data)
         load_state(cache).activation(None)
 
 
 def _read_collection_record(data: bytes) -> None:
-    with tempfile.TemporaryDirectory(dir=_SHARED_MEMORY) as folder:
-        (Path(folder) / RECORD_NAME).write_bytes(data)
-        read_record(Path(folder))
+    with as_folder(RECORD_NAME, data) as folder:
+        read_record(folder)
 
 
 def _read_words(data: bytes) -> None:
@@ -149,24 +115,6 @@ class _Failure(grpc.RpcError):
         return (("grpc-status-details-bin", self._status.SerializeToString()),)
 
 
-def _message(kind: Any, *reads: Callable[[Any], object]) -> Callable[[bytes], None]:
-    """Parses a protobuf and reads it in our terms."""
-
-    def run(data: bytes) -> None:
-        message = kind()
-        try:
-            message.ParseFromString(data)
-        except DecodeError:
-            return  # grpc refuses it before us
-        for read in reads:
-            try:
-                read(message)
-            except RsqError:
-                continue
-
-    return run
-
-
 def _read_search(message: retrieval_pb2.SearchRequest) -> None:
     search_options_from_pb(message)
     for part in message.parts:
@@ -185,19 +133,8 @@ def _read_tensors(message: inference_pb2.ModelInferRequest) -> None:
             continue
 
 
-_SHARED_MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
-
-
-@contextmanager
-def _as_file(data: bytes) -> Iterator[Path]:
-    """A path whose content is `data`, for the length of a block."""
-    with tempfile.TemporaryFile(dir=_SHARED_MEMORY) as file:
-        file.write(data)
-        file.flush()
-        yield Path(f"/proc/self/fd/{file.fileno()}")
-
-
 TARGETS = (
+    *NODE_TARGETS,
     Target("manifest", decode_manifest, is_json=True),
     Target("version-record", decode_version, is_json=True),
     Target("bundle-index", decode_index, is_json=True),
@@ -213,15 +150,17 @@ TARGETS = (
     Target("error-details", _read_error_details, is_json=True),
     Target("state", _read_state, is_json=True, slow=True),
     Target("collection-record", _read_collection_record, is_json=True, slow=True),
-    Target("pb-version", _message(registry_pb2.Version, registry_wire.version_from_pb)),
-    Target("pb-node-report", _message(registry_pb2.NodeReport, registry_wire.node_report_from_pb)),
-    Target("pb-search", _message(retrieval_pb2.SearchRequest, _read_search)),
-    Target("pb-index", _message(retrieval_pb2.IndexRequest, retrieval_wire.index_item_from_pb)),
-    Target("pb-vectors", _message(embedding_pb2.Vectors, vectors_from_pb)),
+    Target("pb-version", as_message(registry_pb2.Version, registry_wire.version_from_pb)),
+    Target(
+        "pb-node-report", as_message(registry_pb2.NodeReport, registry_wire.node_report_from_pb)
+    ),
+    Target("pb-search", as_message(retrieval_pb2.SearchRequest, _read_search)),
+    Target("pb-index", as_message(retrieval_pb2.IndexRequest, retrieval_wire.index_item_from_pb)),
+    Target("pb-vectors", as_message(embedding_pb2.Vectors, vectors_from_pb)),
     Target(
         "pb-model-info",
-        _message(embedding_pb2.GetModelInfoResponse, embedding_wire.model_info_from_pb),
+        as_message(embedding_pb2.GetModelInfoResponse, embedding_wire.model_info_from_pb),
     ),
-    Target("pb-status", _message(agent_pb2.GetStatusResponse, agent_wire.agent_status_from_pb)),
-    Target("pb-infer", _message(inference_pb2.ModelInferRequest, _read_tensors)),
+    Target("pb-status", as_message(agent_pb2.GetStatusResponse, agent_wire.agent_status_from_pb)),
+    Target("pb-infer", as_message(inference_pb2.ModelInferRequest, _read_tensors)),
 )

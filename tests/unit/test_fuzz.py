@@ -6,7 +6,8 @@ from random import Random
 
 import pytest
 from fuzz_mutation import mutate
-from fuzz_targets import TARGETS, Target, read_corpus, try_input
+from fuzz_target import Target, read_corpus, try_input
+from fuzz_targets import TARGETS
 
 EXECUTIONS = 300
 

@@ -102,7 +102,7 @@ def read_migration(folder: Path) -> MigrationRecord:
         ) from e
     except OSError as e:
         raise EnvironmentFault(f"The migration of {folder.name!r} can't be read: {e}.") from e
-    except (ValueError, KeyError, TypeError) as e:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as e:
         raise IntegrityError(f"The {MIGRATION_NAME} of {folder.name!r} is damaged.") from e
     if not sound:
         raise IntegrityError(f"The {MIGRATION_NAME} of {folder.name!r} does not describe it.")

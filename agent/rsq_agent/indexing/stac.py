@@ -51,7 +51,7 @@ def read_stac(path: Path) -> Iterator[ImageEntry | Skipped]:
             for item in _dicts(document.get("features")):
                 yield from _images(item, document_path)
         for link in _dicts(document.get("links")):
-            if link.get("rel") not in _FOLLOWED or kind == "Feature":
+            if str(link.get("rel")) not in _FOLLOWED or kind == "Feature":
                 continue
             target = resolve_href(str(link.get("href", "")), document_path.parent)
             if target is None:

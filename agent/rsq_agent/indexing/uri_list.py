@@ -73,7 +73,7 @@ def read_parquet(path: Path) -> Iterator[ImageEntry | Skipped]:
                 for row in batch.to_pylist():
                     number += 1
                     yield _entry(row, folder, f"{path}, row {number}")
-    except (OSError, pyarrow.ArrowException) as e:
+    except (OSError, ValueError, pyarrow.ArrowException) as e:  # of a name that is no UTF-8, too
         raise BadSource(f"{path} is damaged or no Parquet file.") from e
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,7 +45,7 @@ def read_geoparquet(path: Path) -> VectorFile:
     arrow, parquet = import_pyarrow()
     try:
         file = parquet.ParquetFile(path, pre_buffer=False)
-    except (OSError, arrow.ArrowException) as e:
+    except (OSError, ValueError, arrow.ArrowException) as e:
         reason = getattr(e, "strerror", None) or "it is no Parquet file"
         raise BadInput(f"{path} can't be read: {reason}.") from e
     names = file.schema_arrow.names
@@ -52,14 +53,31 @@ def read_geoparquet(path: Path) -> VectorFile:
         raise BadInput(
             f"{path} has no column {missing[0]!r}; a file to import has {', '.join(_REQUIRED)}."
         )
-    metadata = json.loads((file.schema_arrow.metadata or {}).get(METADATA_KEY, b"{}"))
-    return VectorFile(
-        space_id=_find_space(path, file),
-        dimension=_find_dimension(path, file),
-        collection=str(metadata.get("collection", "")),
-        total=file.metadata.num_rows,
-        records=_read_records(path, file, arrow.ArrowException),
-    )
+    with _naming_damage(path, arrow.ArrowException):
+        return VectorFile(
+            space_id=_find_space(path, file),
+            dimension=_find_dimension(path, file),
+            collection=_find_collection(file),
+            total=file.metadata.num_rows,
+            records=_read_records(path, file, arrow.ArrowException),
+        )
+
+
+@contextmanager
+def _naming_damage(path: Path, damage: type[Exception]) -> Iterator[None]:
+    """Raises BadInput for what pyarrow (`damage`) or Python finds wrong with the file's bytes."""
+    try:
+        yield
+    except (OSError, ValueError, damage) as e:
+        raise BadInput(f"{path} is damaged: {e}") from e
+
+
+def _find_collection(file: Any) -> str:
+    try:
+        metadata = json.loads((file.schema_arrow.metadata or {}).get(METADATA_KEY, b"{}"))
+    except (ValueError, RecursionError):
+        return ""
+    return str(metadata.get("collection", "")) if isinstance(metadata, dict) else ""
 
 
 def _find_space(path: Path, file: Any) -> str:
@@ -80,7 +98,8 @@ def _find_dimension(path: Path, file: Any) -> int:
     kind = file.schema_arrow.field("embedding").type
     if hasattr(kind, "list_size"):
         return int(kind.list_size)
-    first = next(file.iter_batches(batch_size=1, columns=["embedding"])).column(0)[0].as_py()
+    batch = next(file.iter_batches(batch_size=1, columns=["embedding"]), None)
+    first = batch.column(0)[0].as_py() if batch is not None else None
     if not isinstance(first, list) or not first:
         raise BadInput(f"The column 'embedding' of {path} is not of lists of numbers.")
     return len(first)
@@ -90,15 +109,13 @@ def _read_records(path: Path, file: Any, damage: type[Exception]) -> Iterator[St
     names = [name for name in (*_REQUIRED, *_OPTIONAL) if name in file.schema_arrow.names]
     batches = file.iter_batches(batch_size=_READ_ROWS, columns=names)
     while True:
-        try:
-            batch = next(batches)
-        except StopIteration:
-            return
-        except (OSError, damage) as e:
-            raise BadInput(f"{path} is damaged: {e}") from e
-        # Numbers go through numpy: as Python objects they would take ten times the memory.
-        vectors = batch.column("embedding")
-        others = batch.drop_columns(["embedding"]).to_pylist()
+        with _naming_damage(path, damage):
+            batch = next(batches, None)
+            if batch is None:
+                return
+            # Numbers go through numpy: as Python objects they would take ten times the memory.
+            vectors = batch.column("embedding")
+            others = batch.drop_columns(["embedding"]).to_pylist()
         for place, row in enumerate(others):
             values = vectors[place].values
             try:
@@ -132,9 +149,11 @@ def _to_record(row: Mapping[str, Any], vector: NDArray[np.float32]) -> StoredRec
     )
 
 
-def _format_moment(moment: datetime | str) -> str:
+def _format_moment(moment: object) -> str:
     """RFC 3339; a time without a zone is UTC's."""
     if isinstance(moment, str):
         return moment
+    if not isinstance(moment, datetime):
+        raise BadInput("The datetime is neither a timestamp nor text.")
     moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
     return moment.isoformat().replace("+00:00", "Z")
