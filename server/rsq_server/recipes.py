@@ -13,13 +13,7 @@ from typing import Any, Literal
 
 from rsq.errors import BadInput
 from rsq.manifest import RecipeSpec, Tower
-from rsq.providers import (
-    CPU_PROVIDER,
-    CUDA_PROVIDER,
-    OPENVINO_PROVIDER,
-    TENSORRT_PROVIDER,
-    TORCH_CUDA,
-)
+from rsq.providers import CPU_PROVIDER, CUDA_PROVIDER, TENSORRT_PROVIDER, TORCH_CUDA
 
 Activations = Literal["float", "half", "token", "wide", "static", "static-s8", "stock", "torch"]
 Weights = Literal["gptq", "nearest"]
@@ -29,7 +23,8 @@ Calibrator = Literal["minmax", "percentile", "entropy"]
 PARTS = ("attention", "ffn", "head", "convolution")
 LAST = "last"
 _LINEARS = ("attention", "ffn", "head")
-_FLOAT_PROVIDERS = (CPU_PROVIDER, CUDA_PROVIDER, TENSORRT_PROVIDER, OPENVINO_PROVIDER)
+# No recipe is for OpenVINO, which as a provider can't read the towers' Attention.
+_FLOAT_PROVIDERS = (CPU_PROVIDER, CUDA_PROVIDER, TENSORRT_PROVIDER)
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
 
 # Which options mean something for which kind of activations, beside name and description.
@@ -268,8 +263,8 @@ RECIPES: dict[str, Recipe] = {
         ),
         Recipe(
             "int8-static-s8",
-            "symmetric QDQ with constant scales, for TensorRT and OpenVINO",
-            (TENSORRT_PROVIDER, OPENVINO_PROVIDER),
+            "symmetric QDQ with constant scales, for TensorRT",
+            (TENSORRT_PROVIDER,),
             "static-s8",
         ),
         Recipe(

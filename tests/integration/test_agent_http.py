@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from rsq.v1.embedding_pb2_grpc import EmbeddingStub
 from rsq_agent.app import Agent
 from rsq_agent.cache import Cache
 from rsq_agent.config import AgentConfig
-from rsq_agent.http import http_server
+from rsq_agent.http import http_connections, http_server
 from rsq_agent.state import NodeState, save_state
 
 IMAGE = encode_image((200, 30, 90))
@@ -216,6 +217,30 @@ def test_clients_that_stall_or_leave_cost_one_bounded_thread(
     with socket.create_connection((host, int(port)), timeout=20) as leaving:
         leaving.sendall(head + b"\r\n{")
     assert embed(agent, "port")[0] == 200
+
+
+def test_a_busy_agent_still_tells_its_supervisor_that_it_lives(agent: Agent) -> None:
+    host, _, port = str(agent.http_address).rpartition(":")
+    with ExitStack() as stack:
+
+        def hold() -> socket.socket:
+            made = socket.create_connection((host, int(port)), timeout=20)
+            return stack.enter_context(made)
+
+        for _ in range(http_connections.MAX_CONNECTIONS):
+            hold()
+        status, _, headers = ask(agent, "GET", "/healthz")
+        assert (status, headers["Connection"]) == (200, "close")
+        assert ask(agent, "GET", "/readyz")[0] == 200
+        assert embed(agent, "port")[0] == 429
+        # Who holds such a place without a word soon loses it, and each was given back.
+        for _ in range(2):
+            first = hold()
+            others = [hold() for _ in range(http_connections.HEALTH_CONNECTIONS)]
+            assert first.recv(1000) == b""
+            assert others[-1].recv(12) in (b"HTTP/1.1 503", b"")
+            threading.Event().wait(http_connections.HEALTH_SECONDS)
+        assert ask(agent, "GET", "/healthz")[0] == 200
 
 
 def test_too_many_connections_are_turned_away(agent: Agent) -> None:

@@ -48,6 +48,7 @@ def agent(tmp_path: Path) -> Iterator[Agent]:
         listen="127.0.0.1:0",
         metrics="127.0.0.1:0",
         queue_items=8,
+        latency_targets={"vision": 60.0},
     )
     with Agent(config) as agent:
         agent.load("tiny")
@@ -83,6 +84,15 @@ def test_requests_items_and_stages_are_counted_as_they_were_made(agent: Agent) -
     assert _value(agent, "rsq_queue_items", **TEXT) == 0
     assert 0.999 <= _value(agent, "rsq_probe_cosine", reference="own", **TEXT) <= 1.001
     assert _value(agent, "rsq_resident_bytes") > 10_000_000
+
+
+def test_a_latency_target_is_shown_where_there_is_one(agent: Agent) -> None:
+    targets = {key for key in _scrape(agent) if key[0] == "rsq_latency_target_seconds"}
+    assert targets == {("rsq_latency_target_seconds", frozenset(VISION.items()))}
+    assert _value(agent, "rsq_latency_target_seconds", **VISION) == 60
+    (model,) = [model for model in read_status(agent.address).models if model.towers]
+    shown = {tower.tower: tower.latency_target_ms for tower in model.towers}
+    assert shown == {"vision": 60_000, "text": 0}
 
 
 def test_refused_items_are_counted_as_refused(agent: Agent) -> None:

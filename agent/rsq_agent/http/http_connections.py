@@ -15,6 +15,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 MAX_CONNECTIONS = 64
+# Beyond them, so that a supervisor hears of a busy agent that it lives.
+HEALTH_CONNECTIONS = 4
+HEALTH_SECONDS = 1.0  # for the head of a request on one of those
 HEADER_SECONDS = 10.0  # for a request's head, and for the pause before it
 HANDSHAKE_SECONDS = 10.0
 BODY_SECONDS = 60.0
@@ -26,8 +29,9 @@ _FULL = (
 
 
 class BoundedServer(ThreadingHTTPServer):
-    """One thread a connection; those beyond MAX_CONNECTIONS are answered 503 and closed. Each
-    begins with a handshake where `tls` gives the context for it."""
+    """One thread a connection. HEALTH_CONNECTIONS beyond MAX_CONNECTIONS may ask for health only,
+    and those beyond them are answered 503 and closed. Each begins with a handshake where `tls`
+    gives the context for it."""
 
     daemon_threads = True
     block_on_close = False  # each ends within its own bounds
@@ -46,14 +50,20 @@ class BoundedServer(ThreadingHTTPServer):
         if ":" in host:
             self.address_family = socket.AF_INET6
         self._free = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        self._free_for_health = threading.BoundedSemaphore(HEALTH_CONNECTIONS)
+        self._for_health: set[Any] = set()  # addresses of clients
         super().__init__((host, port), handler)
 
+    def is_for_health(self, client_address: Any) -> bool:
+        """Whether that connection has one of the places for health."""
+        return client_address in self._for_health
+
     def process_request(self, request: Any, client_address: Any) -> None:
-        if self._free.acquire(blocking=False):
+        if self._take_place(client_address):
             try:
                 super().process_request(request, client_address)
             except BaseException:
-                self._free.release()
+                self._leave_place(client_address)
                 raise
             return
         if self._tls is None:
@@ -65,11 +75,28 @@ class BoundedServer(ThreadingHTTPServer):
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             if self._tls is not None:
-                request = shake_hands(request, self._tls())
+                brief = self.is_for_health(client_address)
+                seconds = HEALTH_SECONDS if brief else HANDSHAKE_SECONDS
+                request = shake_hands(request, self._tls(), seconds)
             super().process_request_thread(request, client_address)
         except OSError:
             self.shutdown_request(request)  # the handshake came to nothing
         finally:
+            self._leave_place(client_address)
+
+    def _take_place(self, client_address: Any) -> bool:
+        if self._free.acquire(blocking=False):
+            return True
+        if self._free_for_health.acquire(blocking=False):
+            self._for_health.add(client_address)
+            return True
+        return False
+
+    def _leave_place(self, client_address: Any) -> None:
+        if client_address in self._for_health:
+            self._for_health.remove(client_address)
+            self._free_for_health.release()
+        else:
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:

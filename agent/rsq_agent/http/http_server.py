@@ -28,6 +28,7 @@ from rsq.tokens import Scope
 from rsq_agent.http.http_connections import (
     BODY_SECONDS,
     HEADER_SECONDS,
+    HEALTH_SECONDS,
     WRITE_SECONDS,
     BoundedServer,
     TimedReader,
@@ -41,6 +42,7 @@ from rsq_agent.inference.serving import Serving
 MAX_BODY_BYTES = 32 << 20
 MAX_CONCURRENT = 16  # requests whose bodies are in memory
 REQUEST_SECONDS = 60.0  # from the body's end to the vectors
+HEALTH_PATHS = ("/healthz", "/readyz")
 PATHS = {"/v1/embeddings": "POST", "/v1/models": "GET", "/healthz": "GET", "/readyz": "GET"}
 log = logging.getLogger("rsq.http")
 
@@ -184,15 +186,17 @@ class _Handler(BaseHTTPRequestHandler):
     server_version = "rsq"
     sys_version = ""
     connection: socket.socket
+    server: BoundedServer
 
     def setup(self) -> None:
         super().setup()
         self._reader = TimedReader(self.connection)
         self.rfile = io.BufferedReader(self._reader)
         self._request_id = ""
+        self._is_for_health = self.server.is_for_health(self.client_address)
 
     def handle_one_request(self) -> None:
-        self._reader.allow(HEADER_SECONDS)
+        self._reader.allow(HEALTH_SECONDS if self._is_for_health else HEADER_SECONDS)
         self._request_id = ""
         super().handle_one_request()
 
@@ -218,6 +222,10 @@ class _Handler(BaseHTTPRequestHandler):
                 raise _Refusal(404, f"There is nothing at {path[:80]!r}.")
             if self.command != allowed:
                 raise _Refusal(405, f"{path} takes {allowed}.")
+            if self._is_for_health:
+                self.close_connection = True
+                if path not in HEALTH_PATHS:
+                    raise Exhausted("All connections are taken; try again in a moment.")
             if path == "/v1/embeddings":
                 self._embed()
             elif self._body_bytes(optional=True):
