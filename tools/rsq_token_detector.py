@@ -8,5 +8,6 @@ from detect_secrets.plugins.base import RegexBasedDetector
 
 
 class RsqTokenDetector(RegexBasedDetector):
-    secret_type = "rsq token"  # noqa: S105 - a name, and none itself
+    # The name of what it finds.
+    secret_type = "rsq token"  # noqa: S105  # pragma: allowlist secret
     denylist = (re.compile(r"rsq_[0-9a-f]{12}_[A-Za-z0-9_-]{43}"),)
