@@ -226,3 +226,11 @@ def test_waivers_are_recorded_and_bounded(place: Place) -> None:
     assert status["waived_until"] is None
     assert [waiver["reason"] for waiver in status["waivers"]] == ["holidays"]
     assert (status["grace_days"], status["require_signed"]) == (4, False)
+
+
+def test_moving_an_alias_reminds_of_its_signature_where_versions_are_signed(place: Place) -> None:
+    move = ("alias", "set", "tiny", "production", 2)
+    assert "trust sign" not in place.server(*move)[1]
+    place.sign("init")
+    assert "rsq-server trust sign tiny" in place.server(*move)[1]
+    assert "trust sign" not in place.server(*move, "--json")[1]

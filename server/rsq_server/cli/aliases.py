@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from rsq.connection_options import calls_server
-from rsq_server.cli.options import Json, Server
+from rsq_server.cli.options import Json, Server, build_config
 from rsq_server.cli.output import print_json, print_table
 
 EPILOG = """Examples:
@@ -51,8 +51,17 @@ def set_alias(
         registry.set_alias(model, name, version)
     if as_json:
         print_json({"model": model, "alias": name, "version": version})
-    else:
-        print(f"{model}@{name} is now version {version}.")
+        return
+    print(f"{model}@{name} is now version {version}.")
+    if server is None and _is_signed():
+        print(f"Nodes with a pinned root follow once it is signed: rsq-server trust sign {model}")
+
+
+def _is_signed() -> bool:
+    """Whether versions are signed here at all."""
+    from rsq.updates.metadata_files import MetadataFolder
+
+    return MetadataFolder(build_config().trust_folder / "metadata").newest("root") is not None
 
 
 @alias.command("list", epilog="Example:\n\nrsq-server alias list git-rsclip-base --json")
