@@ -71,7 +71,7 @@ def test_no_crash_power_cut_or_disk_error_leaves_a_bad_state(tmp_path: Path) -> 
     counts = Counter((end["scenario"], end["fault"]) for end in ends)
     assert counts["pull", "power cut"] > 10
     assert {name for name, _ in counts} == {
-        "pull", "activate", "rollback", "prune", "index", "publish", "gc",
+        "pull", "activate", "rollback", "prune", "index", "migrate", "publish", "gc",
     }  # fmt: skip
     assert {"fsync", "replace", "commit", "pwritev"} <= {end["operation"] for end in ends}
 
