@@ -47,8 +47,8 @@ sbom: install  ## Write build/sbom.json: what the two programs install, in Cyclo
 	@$(PYTHON) tools/make_sbom.py build
 
 audit: install  ## Ask for known vulnerabilities of the pinned versions (needs a network)
-	@$(BIN)/pip-audit --requirement constraints.txt --disable-pip --no-deps --progress-spinner off \
-		|| { echo "Vulnerabilities are known, or the service that knows them could not be reached." >&2; exit 1; }
+	@$(BIN)/pip-audit --strict --requirement constraints.txt --disable-pip --no-deps --progress-spinner off \
+		|| { echo "Vulnerabilities are known, or not every package could be looked up." >&2; exit 1; }
 
 format: install  ## Format the code
 	$(BIN)/ruff check --fix .

@@ -7,6 +7,7 @@ the development tools is in it.
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 import tempfile
@@ -35,7 +36,18 @@ def main() -> None:
             REPOSITORY / ".venv/bin/cyclonedx-py", "environment", "--validate",
             "--output-reproducible", "--output-file", folder / "sbom.json", python,
         )  # fmt: skip
+    _drop_paths(folder / "sbom.json")
     print(f"Wrote {folder / 'sbom.json'}.")
+
+
+def _drop_paths(file: Path) -> None:
+    """Where our own packages were installed from is of this machine alone."""
+    document = json.loads(file.read_text())
+    for component in document["components"]:
+        references = component.get("externalReferences", [])
+        kept = [one for one in references if not one["url"].startswith("file:")]
+        component["externalReferences"] = kept
+    file.write_text(json.dumps(document, indent=2) + "\n")
 
 
 def _run(*command: str | Path) -> None:
