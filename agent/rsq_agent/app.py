@@ -103,7 +103,7 @@ class Agent:
         )
         retrieval = self._retrieval = Retrieval(self._serving, self._collections, self.cache)
         collections = Collections(
-            CollectionsTransfer(self._collections, optimize=retrieval.optimize_later),
+            CollectionsTransfer(self._collections, self.cache, optimize=retrieval.optimize_later),
             self._collections,
         )
         self._migrations = Migrations(

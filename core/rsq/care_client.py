@@ -8,15 +8,22 @@ with CareClient("127.0.0.1:7200") as care:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from rsq.retrieval import Migration, RecallCheck
+from rsq.retrieval import CollectionInfo, Compaction, Migration, RecallCheck
 from rsq.rpc.channel import open_channel, translate_errors
+from rsq.rpc.collection_snapshots import read_snapshot, restore_snapshot
 from rsq.rpc.endpoint import Target, to_endpoint
 from rsq.v1 import retrieval_pb2 as pb
 from rsq.v1.retrieval_pb2_grpc import CollectionsStub, MigrationsStub
-from rsq.wire.collection_care import migration_from_pb, recall_check_from_pb
+from rsq.wire.collection_care import (
+    compaction_from_pb,
+    migration_from_pb,
+    recall_check_from_pb,
+)
 
 
 class CareClient:
@@ -46,6 +53,34 @@ class CareClient:
         request = pb.CheckRecallRequest(collection=collection, queries=queries, k=k)
         with translate_errors(self._endpoint):
             return recall_check_from_pb(self._collections.CheckRecall(request))
+
+    def save_snapshot(
+        self,
+        collection: str,
+        out: Path,
+        advance: Callable[[int, int], None] = lambda done, total: None,
+    ) -> int:
+        """Writes `collection` as it is now to the tar file `out`, which is replaced once it is
+        complete, and returns its bytes. `advance` hears of bytes done and in all. Raises
+        IntegrityError where the stream ends early."""
+        return read_snapshot(self._collections, self._endpoint, collection, out, advance)
+
+    def restore_snapshot(
+        self,
+        file: Path,
+        collection: str = "",
+        advance: Callable[[int, int], None] = lambda done, total: None,
+    ) -> CollectionInfo:
+        """Makes a new collection of a snapshot, called as it was or else `collection`."""
+        return restore_snapshot(self._collections, self._endpoint, file, collection, advance)
+
+    def compact(self, collection: str) -> Compaction:
+        """Writes the points of `collection` anew, without what was deleted, and builds the graph;
+        searches go on."""
+        with translate_errors(self._endpoint):
+            return compaction_from_pb(
+                self._collections.Compact(pb.CompactRequest(collection=collection))
+            )
 
     def start_migration(self, collection: str, model: str) -> Migration:
         """Moves `collection` to NAME or NAME:VERSION, in the background of the agent."""

@@ -168,6 +168,15 @@ class RecallCheck:
 
 
 @dataclass(frozen=True)
+class Compaction:
+    """What a collection took on disk before and after its points were written anew."""
+
+    points: int
+    before_bytes: int
+    after_bytes: int
+
+
+@dataclass(frozen=True)
 class Migration:
     """A collection's move into another embedding space."""
 

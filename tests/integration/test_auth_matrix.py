@@ -59,7 +59,8 @@ ALLOWED = {
     """,
     Scope.SEARCH: """
         rsq.v1.Retrieval/Search rsq.v1.Retrieval/GetStats rsq.v1.Collections/Export
-        rsq.v1.Collections/CheckRecall rsq.v1.Embedding/GetModelInfo rsq.v1.Agent/GetStatus
+        rsq.v1.Collections/CheckRecall rsq.v1.Collections/ReadSnapshot
+        rsq.v1.Embedding/GetModelInfo rsq.v1.Agent/GetStatus
     """,
     Scope.ADMIN: """
         rsq.v1.Registry/DeleteVersion
@@ -67,6 +68,7 @@ ALLOWED = {
         rsq.v1.Agent/Unload
         rsq.v1.Migrations/StartMigration rsq.v1.Migrations/GetMigration rsq.v1.Migrations/CutOver
         rsq.v1.Migrations/RevertMigration rsq.v1.Migrations/CancelMigration
+        rsq.v1.Collections/RestoreSnapshot rsq.v1.Collections/Compact
         inference.GRPCInferenceService/RepositoryModelLoad
         inference.GRPCInferenceService/RepositoryModelUnload
     """,

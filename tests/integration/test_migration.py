@@ -113,10 +113,15 @@ def test_a_collection_moves_and_goes_back(cache: Cache, images: list[Path], tmp_
         hit = client.search(image=late, k=1)[0]
         assert (hit.uri, hit.payload.tags) == (str(late), ("t",))
         assert hit.score == pytest.approx(1, abs=1e-4)
+        later = images[0].with_name("later.png")
+        later.write_bytes(encode_image((200, 9, 99)))
+        add(client, [later])  # in the new space alone
+        expected = sorted([*expected, str(later)])
         assert care.revert_migration("default").state == "ready"
         assert [row.space_id for row in client.collections()] == [SPACE_ID]
         assert uris(client) == expected
         care.cut_over("default")
+        assert uris(client) == expected
     with running(cache, tmp_path) as (client, care):
         assert [row.space_id for row in client.collections()] == [NEW_SPACE_ID]
         assert uris(client) == expected
@@ -125,6 +130,26 @@ def test_a_collection_moves_and_goes_back(cache: Cache, images: list[Path], tmp_
         care.cut_over("default")
         assert [row.space_id for row in client.collections()] == [SPACE_ID]
         assert uris(client) == expected
+
+
+def test_there_is_no_way_back_that_loses_what_was_added(
+    cache: Cache, images: list[Path], tmp_path: Path
+) -> None:
+    with running(cache, tmp_path) as (client, care):
+        add(client, images[:3])
+        care.start_migration("default", "tiny:2")
+        wait_for(lambda: care.migration("default"), "ready")
+        care.cut_over("default")
+        add(client, images[3:4])
+        picture = images[3].read_bytes()
+        images[3].unlink()
+        with pytest.raises(GateRefused, match="1 images that came to 'default' since"):
+            care.revert_migration("default")
+        assert [row.space_id for row in client.collections()] == [NEW_SPACE_ID]
+        images[3].write_bytes(picture)
+        add(client, images[3:4])
+        assert care.revert_migration("default").state == "ready"
+        assert uris(client) == sorted(str(path) for path in images[:4])
 
 
 def test_a_migration_goes_on_after_a_restart(

@@ -15,6 +15,7 @@ from rsq_agent.cli import (
     doctor,
     index_add,
     index_check,
+    index_snapshot,
     index_transfer,
     index_watch,
     pull,
@@ -54,6 +55,9 @@ index.command(epilog=index_watch.EPILOG)(calls_agent(index_watch.watch))
 index.command("export", epilog=index_transfer.EXPORT_EPILOG)(calls_agent(index_transfer.export))
 index.command("import", epilog=index_transfer.IMPORT_EPILOG)(calls_agent(index_transfer.import_))
 index.command("check", epilog=index_check.EPILOG)(calls_agent(index_check.check))
+index.command(epilog=index_snapshot.SNAPSHOT_EPILOG)(calls_agent(index_snapshot.snapshot))
+index.command(epilog=index_snapshot.RESTORE_EPILOG)(calls_agent(index_snapshot.restore))
+index.command(epilog=index_snapshot.COMPACT_EPILOG)(calls_agent(index_snapshot.compact))
 index.add_typer(migrate, name="migrate")
 app.add_typer(index, name="index")
 app.add_typer(cache, name="cache")

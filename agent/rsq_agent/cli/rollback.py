@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rsq.connection_options import agent_endpoint
-from rsq_agent.cli.options import AgentAddress, Json, build_config
+from rsq_agent.cli.options import AgentAddress, AllowCpu, Json, build_config
 from rsq_agent.config import DEFAULT_LISTEN
 
 if TYPE_CHECKING:
@@ -26,12 +26,13 @@ def rollback(
         str | None, typer.Argument(metavar="[NAME]", help="Default: the model that serves.")
     ] = None,
     agent: AgentAddress = DEFAULT_LISTEN,
+    allow_cpu: AllowCpu = False,
     as_json: Json = False,
 ) -> None:
     """Go back to the version that was active before; a second time goes forward again."""
     from rsq.rpc.agent import find_agent, roll_back
 
-    config = build_config()
+    config = build_config(allow_cpu=allow_cpu)
     endpoint = agent_endpoint(agent)
     running = find_agent(endpoint) is not None
     name, version = roll_back(endpoint, model) if running else _roll_back_here(config, model)
@@ -47,6 +48,7 @@ def _roll_back_here(config: AgentConfig, model: str | None) -> tuple[str, int]:
     from filelock import FileLock
 
     from rsq.profiling import measure
+    from rsq.provider_options import DeviceRules
     from rsq_agent.cache import Cache
     from rsq_agent.state import load_state, save_state
 
@@ -64,6 +66,7 @@ def _roll_back_here(config: AgentConfig, model: str | None) -> tuple[str, int]:
                 provider=provider,
                 threads=config.threads,
                 seconds=0.0,
+                rules=DeviceRules(allow_cpu=config.allow_cpu),
             )
         # 3. Remember.
         save_state(cache, load_state(cache).roll_back(previous.model))

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from rsq.connection_options import agent_endpoint, server_endpoint
-from rsq_agent.cli.options import AgentAddress, Server, build_config
+from rsq_agent.cli.options import AgentAddress, AllowCpu, Server, build_config
 from rsq_agent.config import DEFAULT_LISTEN, DEFAULT_SERVER
 
 EPILOG = """Examples:
@@ -28,6 +28,7 @@ def watch(
     every: Every = "60s",
     server: Server = DEFAULT_SERVER,
     agent: AgentAddress = DEFAULT_LISTEN,
+    allow_cpu: AllowCpu = False,
 ) -> None:
     """Follow an alias: pull and activate what it names, as the active version was pulled."""
     from rsq.logs import LogFormat, LogLevel, configure_logs
@@ -41,6 +42,7 @@ def watch(
         server=server_endpoint(server),
         agent=agent_endpoint(agent),
         watch_seconds=parse_seconds(every),
+        allow_cpu=allow_cpu,
     )
     cache = Cache(config.home)
     load_state(cache).activation(watched.name)  # says what to run where nothing was pulled

@@ -55,6 +55,10 @@ class ClusterCollection:
         self.space_id = space_id
         self.dimension = dimension
 
+    @property
+    def search_width(self) -> int:
+        return _SEARCH_WIDTH
+
     def add(self, points: Sequence[IndexPoint]) -> None:
         """As `Collection.add`."""
         rows: dict[UUID, models.PointStruct] = {}

@@ -37,6 +37,7 @@ from rsq.retrieval import (
 )
 from rsq_agent.collections.collection_interface import EVERYTHING, CollectionStats
 from rsq_agent.collections.collection_record import (
+    CollectionRecord,
     new_shard_name,
     read_record,
     write_record,
@@ -64,6 +65,7 @@ _FLUSH_BYTES = 32 << 20
 # A full disk under a mapped file kills the process (SIGBUS), so additions stop while there is room
 # for a few of Qdrant Edge's files of 32 MiB.
 _RESERVE_BYTES = 128 << 20
+_OPENING_BYTES = 32 << 20
 
 
 class Collection:
@@ -71,11 +73,15 @@ class Collection:
     collection is closed."""
 
     def __init__(self, folder: Path) -> None:
-        """Opens the collection in `folder`; raises IntegrityError where it is damaged and
-        EnvironmentFault where another process has it or a newer rsq wrote it."""
+        """Opens the collection in `folder`; raises IntegrityError where it is damaged, Exhausted
+        where the disk is full, and EnvironmentFault where another process has it or a newer rsq
+        wrote it."""
         self._folder = folder
         self._record = read_record(folder)
         self._remove_other_shards()
+        # Qdrant Edge writes into mapped files when it opens them; on a full disk that ends the
+        # process.
+        self._require_room(_OPENING_BYTES, purpose="open it")
         self._shard = Shard.load(folder / self._record.shard)
         read_ahead(folder / self._record.shard)
         self._pending = self._shard.count_unindexed()
@@ -109,6 +115,11 @@ class Collection:
     def dimension(self) -> int:
         return self._record.dimension
 
+    @property
+    def search_width(self) -> int:
+        with self._open_shard() as shard:
+            return shard.widths.plain.far
+
     def add(self, points: Sequence[IndexPoint]) -> None:
         """Inserts or, where uri and window agree, replaces; durable when it returns.
 
@@ -128,7 +139,7 @@ class Collection:
         batch = list(rows.values())
         size_bytes = len(batch) * self.dimension * 4
         with self._changing():
-            self._require_room(size_bytes)
+            self._require_room(size_bytes + _RESERVE_BYTES)
             # Before the points, so that no search misses one.
             self._include(boxes)
             for start in range(0, len(batch), _UPDATE_POINTS):
@@ -294,25 +305,29 @@ class Collection:
         with self._writing:
             if self._pending < EXACT_POINTS:
                 return False
+            self._rebuild()
+            return True
+
+    def compact(self) -> tuple[int, int]:
+        """As `optimize`, but now, however few points wait for it; what was deleted gives its room
+        back. Returns the bytes on disk before and after."""
+        with self._writing:
+            before = allocated_bytes(self._folder)
+            self._rebuild()
+            return before, allocated_bytes(self._folder)
+
+    def copy_shard(self, target: Path) -> tuple[CollectionRecord, int]:
+        """Copies the points to the folder `target`, which must not exist, as they are at one
+        moment; additions wait meanwhile. Returns the record and the number of points. Raises
+        Exhausted for a full disk, EnvironmentFault where they can't be copied."""
+        with self._writing:
             with self._open_shard() as shard:
                 shard.flush()
-            record = replace(self._record, shard=new_shard_name())
-            built = self._folder / record.shard
-            try:
-                self._build(self._folder / self._record.shard, built)
-                with self._open_shard():
-                    new = Shard.load(built)
-                    try:
-                        write_record(self._folder, record)
-                    except RsqError:
-                        new.close()
-                        raise
-                    old, self._shard, self._record = self._shard, new, record
-                    self._pending = self._unflushed_bytes = 0
-                    old.close()
-            finally:
-                self._remove_other_shards()
-            return True
+                points = shard.count()
+            source = self._folder / self._record.shard
+            self._require_room(allocated_bytes(source) + _RESERVE_BYTES)
+            self._copy(source, target)
+            return self._record, points
 
     def close(self) -> None:
         """Ends a running index build, flushes and lets go of the folder. Harmless twice."""
@@ -324,6 +339,28 @@ class Collection:
             if not self._released:
                 self._released = True
                 self._shard.close()
+
+    def _rebuild(self) -> None:
+        """Puts a shard with a new graph in the place of the old one; `self._writing` is held."""
+        with self._open_shard() as shard:
+            shard.flush()
+        record = replace(self._record, shard=new_shard_name())
+        built = self._folder / record.shard
+        try:
+            self._build(self._folder / self._record.shard, built)
+            with self._open_shard():
+                new = Shard.load(built)
+                try:
+                    write_record(self._folder, record)
+                except RsqError:
+                    new.close()
+                    raise
+                old, self._shard, self._record = self._shard, new, record
+                self._pending = new.count_unindexed()
+                self._unflushed_bytes = 0
+                old.close()
+        finally:
+            self._remove_other_shards()
 
     @contextmanager
     def _open_shard(self) -> Iterator[Shard]:
@@ -367,12 +404,8 @@ class Collection:
             self._unflushed_bytes = 0
 
     def _build(self, source: Path, target: Path) -> None:
-        self._require_room(2 * allocated_bytes(source))
-        try:
-            copy_folder(source, target)
-        except (OSError, shutil.Error) as e:
-            kind = Exhausted if getattr(e, "errno", None) == errno.ENOSPC else EnvironmentFault
-            raise kind(f"The points of {self.name!r} can't be copied to index them: {e}.") from e
+        self._require_room(2 * allocated_bytes(source) + _RESERVE_BYTES)
+        self._copy(source, target)
         command = [sys.executable, "-m", "rsq_agent.collections.shard_optimizer", str(target)]
         with subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
@@ -389,12 +422,19 @@ class Collection:
             raise EnvironmentFault(f"The index of {self.name!r} could not be built: {reason}")
         sync_folder(self._folder)
 
-    def _require_room(self, size_bytes: int) -> None:
+    def _copy(self, source: Path, target: Path) -> None:
+        try:
+            copy_folder(source, target)
+        except (OSError, shutil.Error) as e:
+            kind = Exhausted if getattr(e, "errno", None) == errno.ENOSPC else EnvironmentFault
+            raise kind(f"The points of {self.name!r} can't be copied: {e}.") from e
+
+    def _require_room(self, size_bytes: int, *, purpose: str = "add to it") -> None:
         free_bytes = shutil.disk_usage(self._folder).free
-        if free_bytes < size_bytes + _RESERVE_BYTES:
+        if free_bytes < size_bytes:
             raise Exhausted(
                 f"The disk of the collection {self.name!r} has {free_bytes >> 20} MiB left, too "
-                "little to add to it."
+                f"little to {purpose}."
             )
 
     def _remove_other_shards(self) -> None:

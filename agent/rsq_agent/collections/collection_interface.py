@@ -41,6 +41,11 @@ class VectorCollection(Protocol):
     @property
     def dimension(self) -> int: ...
 
+    @property
+    def search_width(self) -> int:
+        """hnsw_ef of a search without a filter, for the hardest queries."""
+        ...
+
     def add(self, points: Sequence[IndexPoint]) -> None:
         """Inserts or, where uri and window agree, replaces; durable when it returns. Raises
         BadInput and SpaceMismatch before anything is stored."""

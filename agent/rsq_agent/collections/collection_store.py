@@ -15,7 +15,8 @@ import secrets
 import shutil
 import socket
 import threading
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -140,16 +141,43 @@ class CollectionStore:
     def create(self, name: str, *, space_id: str, dimension: int) -> Collection:
         """A new, empty collection for float32 vectors [dimension] of that space; raises BadInput
         where the name is taken."""
-        folder = self._folder(name)
+        check_name(name)
         require_digest(space_id)
         if not 1 <= dimension <= MAX_DIMENSION:
             raise BadInput(f"A collection has 1 to {MAX_DIMENSION} dimensions, not {dimension}.")
         with self._guard:
             self._require_open()
-            if folder.exists():
-                raise BadInput(f"There is a collection {name!r} already.")
+            self._require_free(name)
             self._make(name, space_id, dimension)
             return self.open(name)
+
+    def adopt(self, name: str, fill: Callable[[Path], None]) -> Collection:
+        """The collection whose folder `fill` makes, which nobody sees before it is complete; raises
+        BadInput where the name is taken."""
+        folder = self._folder(name)
+        self._require_free(name)
+        making = self._aside("new")
+        try:
+            fill(making)
+            with self._guard, disk_failures(f"The collection {name!r} can't be made"):
+                self._require_open()
+                self._require_free(name)
+                os.rename(making, folder)
+                sync_folder(self._root)
+        finally:
+            shutil.rmtree(making, ignore_errors=True)
+        return self.open(name)
+
+    @contextmanager
+    def copied(self, name: str) -> Iterator[tuple[CollectionRecord, int, Path]]:
+        """Record, number and folder of the collection's points as they are now, in a copy that is
+        gone after the block; raises what `Collection.copy_shard` does."""
+        copy = self._aside("new")
+        try:
+            record, points = self.open(name).copy_shard(copy)
+            yield replace(record, name=name), points, copy
+        finally:
+            shutil.rmtree(copy, ignore_errors=True)
 
     def open_or_create(self, name: str, *, space_id: str, dimension: int) -> Collection:
         """As `open` or else `create`; raises SpaceMismatch where the collection is there and of
@@ -237,6 +265,10 @@ class CollectionStore:
             name = path.name.partition(".")[0]
             if _NAME.fullmatch(name) and not names_folder(self._root / name, path.name):
                 shutil.rmtree(path, ignore_errors=True)
+
+    def _require_free(self, name: str) -> None:
+        if self._folder(name).exists():
+            raise BadInput(f"There is a collection {name!r} already.")
 
     def _require_open(self) -> None:
         if self._closed:

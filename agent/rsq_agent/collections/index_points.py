@@ -5,9 +5,10 @@ Payloads are stored as the JSON that `rsq.retrieval` describes.
 
 from __future__ import annotations
 
+import math
 import re
 import uuid
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -109,11 +110,23 @@ def check_point(point: IndexPoint, *, space_id: str, dimension: int) -> NDArray[
     check_uri(point.uri)
     check_space(point.space_id, space_id)
     require_digest(point.artifact_id)
-    vector = check_vector(point.vector, dimension)
+    vector = _check_unit(point, dimension)
+    _check_payload(point)
+    return vector
+
+
+def _check_unit(point: IndexPoint, dimension: int) -> NDArray[np.float32]:
+    vector = np.asarray(point.vector)
+    # A length of 1 rules out NaN and infinity, and takes a tenth of the time that looking does.
+    if vector.dtype == np.float32 and vector.shape == (dimension,):
+        with np.errstate(over="ignore"):
+            length = math.sqrt(vector.dot(vector))
+        if abs(length - 1) <= NORM_TOLERANCE:
+            return vector
+    vector = check_vector(vector, dimension)
     norm = float(np.linalg.norm(vector.astype(np.float64)))
     if abs(norm - 1) > NORM_TOLERANCE:
         raise BadInput(f"The vector of {point.uri!r} has length {norm:.4g} instead of 1.")
-    _check_payload(point)
     return vector
 
 
@@ -128,10 +141,10 @@ def payload_of(point: IndexPoint) -> dict[str, Any]:
     """The payload of a checked `point`, as JSON values."""
     payload: dict[str, Any] = {}
     if point.window is not None:
-        payload["window"] = asdict(point.window)
+        payload["window"] = dict(vars(point.window))
     bbox = bbox_of(point)
     if bbox is not None:
-        payload["bbox"] = asdict(bbox)
+        payload["bbox"] = dict(vars(bbox))  # asdict takes ten times as long
     if point.datetime is not None:
         payload["datetime"] = point.datetime
     if point.tags:

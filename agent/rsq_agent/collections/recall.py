@@ -12,22 +12,24 @@ from rsq.errors import BadInput
 from rsq.retrieval import RecallCheck
 from rsq_agent.collections.collection_interface import VectorCollection
 from rsq_agent.collections.overlap import sample_points
-from rsq_agent.collections.shard import EXACT_POINTS, SEARCH_WIDTH
+from rsq_agent.collections.sample_queries import DISTANCES, displace
+from rsq_agent.collections.shard import EXACT_POINTS
 
 MAX_QUERIES = 5000
 MAX_K = 100
-# A stored vector finds itself too easily; a query lies about this far from one, in radians.
-_DISTANCE = 0.3
-_SEED = 20261124
 
 
 def check_recall(collection: VectorCollection, *, queries: int, k: int) -> RecallCheck:
-    """recall@`k` over about `queries` queries near stored vectors. Raises BadInput for numbers out
-    of bounds and for an empty collection."""
+    """recall@`k` over about `queries` queries, half of them as near to stored vectors as images lie
+    and half as far as texts do. Raises BadInput for numbers out of bounds and for an empty
+    collection."""
     if not 1 <= queries <= MAX_QUERIES or not 1 <= k <= MAX_K:
         raise BadInput(f"A check takes 1 to {MAX_QUERIES} queries and k of 1 to {MAX_K}.")
     points = collection.count()
-    rows = [_move(vector, at) for at, (_, vector) in enumerate(sample_points(collection, queries))]
+    rows = [
+        displace(vector, DISTANCES[place % len(DISTANCES)], place)
+        for place, (_, vector) in enumerate(sample_points(collection, queries))
+    ]
     if not rows:
         raise BadInput(f"The collection {collection.name!r} is empty; there is nothing to check.")
     found = 0
@@ -47,16 +49,9 @@ def check_recall(collection: VectorCollection, *, queries: int, k: int) -> Recal
         points=points,
         approximate_p50_ms=float(np.median(approximate_ms)),
         exact_p50_ms=float(np.median(exact_ms)),
-        search_width=SEARCH_WIDTH,
+        search_width=collection.search_width,
         is_exact=points < EXACT_POINTS,
     )
-
-
-def _move(vector: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
-    noise = np.random.default_rng(_SEED + seed).standard_normal(len(vector)).astype(np.float32)
-    noise *= np.tan(_DISTANCE) / np.linalg.norm(noise)
-    moved = vector + noise
-    return np.asarray(moved / np.linalg.norm(moved), np.float32)
 
 
 def _search(

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from rsq.durable import sync_folder
 from rsq.errors import EnvironmentFault, IntegrityError, InternalError, RsqError
 from rsq_agent.collections.search_filter import EAST, NORTH, SOUTH, TAGS, TIME, URI, WEST, Condition
+from rsq_agent.collections.search_widths import SearchWidths, read_widths
 from rsq_agent.collections.shard_filter import to_edge_filter
 from rsq_agent.collections.stored_payload import ARTIFACT, STAMP
 from rsq_agent.collections.stored_place import CROSSES, MIDDLE
@@ -36,13 +37,14 @@ from rsq_agent.collections.stored_place import CROSSES, MIDDLE
 # 768 dimensions; above it the graph is faster.
 EXACT_POINTS = 10_000
 
-# Measured at 100,000 x 768: recall@10 of 1.000 at 0.17 ms a query.
-SEARCH_WIDTH = 128  # hnsw_ef
-# A filter that leaves fewer than EXACT_POINTS is answered by comparing them; a wider one by the
-# graph, which then needs more width. At 100,000 x 256 and 10 % left: recall@10 of 0.961 at 128,
-# 0.991 at 256 and 1.5 ms, 0.997 at 384 and 1.8 ms; at 100,000 x 768 0.981 at 256.
-_FILTERED_EF = 384
-_OVERSAMPLING = 2.0
+# A query whose tenth hit is at least so close is near what it looks for, and a small width finds it
+# all. The graph loses more of what lies further away.
+_NEAR_COSINE = 0.7
+_TOLD_BY_HITS = 10
+_MAX_NEAR_HITS = 20  # widths are measured for ten
+# How many candidates by int8, per hit, are compared by float32. At 100,000 x 256 of real embeddings
+# plus noise recall@10 stays below 0.994 with 2.0, however wide; 3.0 takes no longer.
+_OVERSAMPLING = 3.0
 # Qdrant's defaults for the graph.
 _HNSW_M = 16
 _HNSW_EF_CONSTRUCT = 100
@@ -69,6 +71,18 @@ class ShardPoint:
     payload: Mapping[str, Any]
 
 
+@dataclass
+class _SearchRequest:
+    """As Qdrant Edge takes it, but for how it is searched."""
+
+    query: edge.Query
+    limit: int
+    offset: int
+    filter: edge.Filter | None
+    score_threshold: float | None
+    with_vector: bool
+
+
 @dataclass(frozen=True)
 class ShardHit:
     score: float
@@ -82,6 +96,7 @@ class Shard:
     def __init__(self, path: Path, shard: edge.EdgeShard) -> None:
         self._path = path
         self._shard = shard
+        self._widths = read_widths(path)
 
     @classmethod
     def create(cls, path: Path, dimension: int) -> Shard:
@@ -129,6 +144,10 @@ class Shard:
             _create_indexes(shard)
         return cls(path, shard)
 
+    @property
+    def widths(self) -> SearchWidths:
+        return self._widths
+
     def upsert(self, points: Sequence[ShardPoint]) -> None:
         """Inserts or replaces by id; all of them or, after a crash, none."""
         batch = [edge.Point(p.id, p.vector.tolist(), dict(p.payload)) for p in points]
@@ -146,39 +165,29 @@ class Shard:
         without_uris: Sequence[str] = (),
         exact: bool = False,
         with_vectors: bool = False,
+        width: int | None = None,
     ) -> list[ShardHit]:
-        """The best points by cosine, best first; always exact below EXACT_POINTS."""
-        with _faults("search"):
-            if exact or self._shard.info().points_count < EXACT_POINTS:
-                params = edge.SearchParams(exact=True)
-            else:
-                width = _FILTERED_EF if conditions or without_uris else SEARCH_WIDTH
-                params = edge.SearchParams(
-                    hnsw_ef=max(width, limit + offset),
-                    quantization=edge.QuantizationSearchParams(
-                        rescore=True, oversampling=_OVERSAMPLING
-                    ),
-                )
-            found = self._shard.search(
-                edge.SearchRequest(
-                    query=edge.Query.Nearest(vector.tolist()),
-                    limit=limit,
-                    offset=offset,
-                    filter=to_edge_filter(conditions, without_uris),
-                    params=params,
-                    with_payload=True,
-                    with_vector=with_vectors,
-                    score_threshold=min_score,
-                )
-            )
-        return [
-            ShardHit(
-                float(hit.score),
-                dict(hit.payload or {}),
-                np.array(hit.vector, np.float32) if with_vectors else None,
-            )
-            for hit in found
-        ]
+        """The best points by cosine, best first; always exact below EXACT_POINTS. The graph is
+        searched as wide as was measured to be enough, or `width`."""
+        request = _SearchRequest(
+            query=edge.Query.Nearest(vector.tolist()),
+            limit=limit,
+            offset=offset,
+            filter=to_edge_filter(conditions, without_uris),
+            score_threshold=min_score,
+            with_vector=with_vectors,
+        )
+        wanted = limit + offset
+        if exact or self._is_small():
+            return self._ask(request, edge.SearchParams(exact=True))
+        if width is not None:
+            return self._ask(request, _search_params(max(width, wanted)))
+        pair = self._widths.plain if request.filter is None else self._widths.filtered
+        if pair.near < pair.far and wanted <= _MAX_NEAR_HITS:
+            found = self._ask(request, _search_params(max(pair.near, wanted)))
+            if are_near(found, limit):
+                return found
+        return self._ask(request, _search_params(max(pair.far, 2 * wanted)))
 
     def vector(self, key: UUID) -> NDArray[np.float32] | None:
         """float32 [dim], normalised; None where there is no such point."""
@@ -271,6 +280,24 @@ class Shard:
             self._shard.flush()
             self._shard.close()
 
+    def _is_small(self) -> bool:
+        with _faults("search"):
+            return self._shard.info().points_count < EXACT_POINTS
+
+    def _ask(self, request: _SearchRequest, params: edge.SearchParams) -> list[ShardHit]:
+        with _faults("search"):
+            found = self._shard.search(
+                edge.SearchRequest(**vars(request), params=params, with_payload=True)
+            )
+        return [
+            ShardHit(
+                float(hit.score),
+                dict(hit.payload or {}),
+                np.array(hit.vector, np.float32) if request.with_vector else None,
+            )
+            for hit in found
+        ]
+
     def _delete(
         self, condition: edge.FieldCondition, unless: edge.FieldCondition | None = None
     ) -> int:
@@ -280,6 +307,19 @@ class Shard:
             if count:
                 self._shard.update(edge.UpdateOperation.delete_points_by_filter(chosen))
         return count
+
+
+def are_near(hits: Sequence[ShardHit], limit: int) -> bool:
+    """Whether `hits`, best first of `limit` asked for, lie near their query."""
+    place = min(limit, _TOLD_BY_HITS) - 1
+    return len(hits) > place and hits[place].score >= _NEAR_COSINE
+
+
+def _search_params(width: int) -> edge.SearchParams:
+    return edge.SearchParams(
+        hnsw_ef=width,
+        quantization=edge.QuantizationSearchParams(rescore=True, oversampling=_OVERSAMPLING),
+    )
 
 
 def _create_indexes(shard: edge.EdgeShard) -> None:

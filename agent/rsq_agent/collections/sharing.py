@@ -10,7 +10,7 @@ The publisher measured each vision artifact against its version's FP32, the refe
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -74,10 +74,16 @@ def load_sharing(cache: Cache) -> dict[str, Sharing]:
         ) from e
 
 
-def check_sharing(cache: Cache, artifact_id: str, collection: VectorCollection) -> None:
+def check_sharing(
+    cache: Cache,
+    artifact_id: str,
+    collection: VectorCollection,
+    *,
+    coming: Collection[str] = (),
+) -> None:
     """Raises SpaceMismatch where `collection` holds vectors of an artifact that `artifact_id` may
-    not be mixed with."""
-    held = collection.stats().artifacts.keys() - {artifact_id}
+    not be mixed with, or `coming` names one whose vectors are on their way there."""
+    held = {*collection.stats().artifacts, *coming} - {artifact_id}
     if not held:
         return
     table = load_sharing(cache)

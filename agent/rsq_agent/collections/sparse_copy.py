@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -28,17 +29,26 @@ def allocated_bytes(folder: Path) -> int:
     return total
 
 
+def data_parts(path: Path) -> Iterator[tuple[int, int]]:
+    """(offset, bytes) of what is no hole in the file, in their order; raises OSError."""
+    with path.open("rb") as file:
+        yield from _data_parts(file.fileno())
+
+
 def _copy_file(source: str, target: str) -> str:
     with open(source, "rb") as reader, open(target, "wb") as writer:
-        size = os.fstat(reader.fileno()).st_size
-        writer.truncate(size)
-        offset = 0
-        while (start := _next_data(reader.fileno(), offset)) is not None:
-            offset = os.lseek(reader.fileno(), start, os.SEEK_HOLE)
-            reader.seek(start)
+        writer.truncate(os.fstat(reader.fileno()).st_size)
+        for start, count in _data_parts(reader.fileno()):
             writer.seek(start)
-            _copy_range(reader.fileno(), writer.fileno(), start, offset - start)
+            _copy_range(reader.fileno(), writer.fileno(), start, count)
     return target
+
+
+def _data_parts(descriptor: int) -> Iterator[tuple[int, int]]:
+    offset = 0
+    while (start := _next_data(descriptor, offset)) is not None:
+        offset = os.lseek(descriptor, start, os.SEEK_HOLE)
+        yield start, offset - start
 
 
 def _next_data(descriptor: int, offset: int) -> int | None:

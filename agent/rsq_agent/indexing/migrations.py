@@ -134,8 +134,12 @@ class Migrations:
                     return _describe(store, record)
 
     def revert(self, name: str) -> Migration:
-        """The old collection takes its place again, without what was added since the cut-over.
-        Raises BadInput where there is no way back."""
+        """The old collection takes its place again, once what was added since the cut-over is in it
+        too, or the next cut-over would delete that.
+
+        Raises BadInput where there is no way back, GateRefused where an image that was added can't
+        be read, and SpaceMismatch where the old model is needed for one and has gone.
+        """
         store = self._store()
         with self._changing:
             record = store.migration(name)
@@ -143,13 +147,24 @@ class Migrations:
                 raise BadInput(f"The migration of {name!r} was not cut over.")
             if not record.source:
                 raise BadInput(f"What {name!r} was before is deleted; there is no way back.")
-            shadow = store.open_shadow(record)
-            with shadow.frozen():
-                record = replace(record, state="ready")
-                store.save_migration(record)
-                shadow.retire(True)
-                store.open_source(record).retire(False)
-            return _describe(store, record)
+            source, shadow = store.open_source(record), store.open_shadow(record)
+            source.retire(False)
+            work = self._work(shadow, source, lambda: False)
+            while True:
+                changes = work.add_missing()
+                if work.failures:
+                    raise GateRefused(
+                        f"{len(work.failures)} images that came to {name!r} since the cut-over "
+                        f"can't be read and would be missing: {work.failures[0]} Put them back, "
+                        "or remove them: rsq-agent index rm"
+                    )
+                with shadow.frozen():
+                    if shadow.changes != changes:
+                        continue  # something came meanwhile
+                    record = replace(record, state="ready")
+                    store.save_migration(record)
+                    shadow.retire(True)
+                    return _describe(store, record)
 
     def cancel(self, name: str) -> None:
         """Stops it and deletes the shadow. Raises NotFound, and BadInput after the cut-over."""

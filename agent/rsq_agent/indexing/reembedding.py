@@ -52,6 +52,13 @@ class Reembedding:
             if not removed and not added:
                 return changes
 
+    def add_missing(self) -> int:
+        """As `run`, but what the source has no more stays."""
+        while True:
+            changes = self._source.changes
+            if not self._add_missing():
+                return changes
+
     def _remove_gone(self) -> int:
         """What the source has no more, or has another content of by now."""
         removed = 0

@@ -14,6 +14,7 @@ from rsq.errors import BadImage, EnvironmentFault, RsqError
 from rsq.image_file import MAX_PIXELS
 from rsq.images import decode_image
 from rsq.retrieval import SearchHit, Window
+from rsq_agent.indexing.index_plan import bands_of_stamp
 from rsq_agent.indexing.raster_pixels import to_rgb
 from rsq_agent.indexing.rasters import find_scene_limits, open_raster, read_window
 
@@ -32,14 +33,15 @@ class HitPicture:
 
 def cut_pictures(hits: Sequence[SearchHit], *, edge: int) -> list[HitPicture]:
     """One picture a hit, scaled down to at most `edge` x `edge` pixels. A file that several hits
-    share is decoded once, and one file is in memory at a time; of GeoTIFFs only the windows are."""
-    places: dict[str, list[int]] = defaultdict(list)
+    share is decoded once, and one file is in memory at a time; of GeoTIFFs only the windows are,
+    in the bands that they were indexed with."""
+    places: dict[tuple[str, tuple[int, ...]], list[int]] = defaultdict(list)
     for place, hit in enumerate(hits):
-        places[hit.uri].append(place)
+        places[hit.uri, bands_of_stamp(hit.payload.stamp)].append(place)
     pictures = [HitPicture(None)] * len(hits)
-    for uri, group in places.items():
+    for (uri, bands), group in places.items():
         windows = [hits[place].payload.window for place in group]
-        for place, picture in zip(group, _cut_windows(uri, windows, edge), strict=True):
+        for place, picture in zip(group, _cut_windows(uri, windows, bands, edge), strict=True):
             pictures[place] = picture
     return pictures
 
@@ -50,10 +52,12 @@ def encode_jpeg(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _cut_windows(uri: str, windows: Sequence[Window | None], edge: int) -> list[HitPicture]:
+def _cut_windows(
+    uri: str, windows: Sequence[Window | None], bands: tuple[int, ...], edge: int
+) -> list[HitPicture]:
     pictures = []
     try:
-        cut = _open(uri, windows)
+        cut = _open(uri, windows, bands)
     except RsqError as e:
         return [HitPicture(None, e.message)] * len(windows)
     for window in windows:
@@ -67,12 +71,14 @@ def _cut_windows(uri: str, windows: Sequence[Window | None], edge: int) -> list[
     return pictures
 
 
-def _open(uri: str, windows: Sequence[Window | None]) -> Callable[[Window | None], Image.Image]:
+def _open(
+    uri: str, windows: Sequence[Window | None], bands: tuple[int, ...]
+) -> Callable[[Window | None], Image.Image]:
     """What cuts a window, or the whole for None, out of the file."""
     path = _find(uri)
     if path.suffix.lower() in _TIFF_SUFFIXES and all(windows):
         try:
-            return _open_raster(path)
+            return _open_raster(path, bands)
         except EnvironmentFault:  # no rasterio here: a scene that is small enough goes on below
             pass
     try:
@@ -82,8 +88,8 @@ def _open(uri: str, windows: Sequence[Window | None]) -> Callable[[Window | None
     return lambda window: whole.crop(_box(window, whole.width, whole.height))
 
 
-def _open_raster(path: Path) -> Callable[[Window | None], Image.Image]:
-    raster = open_raster(path, max_pixels=_ANY_SIZE)
+def _open_raster(path: Path, bands: tuple[int, ...]) -> Callable[[Window | None], Image.Image]:
+    raster = open_raster(path, bands=bands, max_pixels=_ANY_SIZE)
     limits = find_scene_limits(raster) if raster.is_deep else None
 
     def cut(window: Window | None) -> Image.Image:

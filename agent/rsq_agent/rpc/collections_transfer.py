@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from rsq.digest import is_digest
 from rsq.errors import BadInput
 from rsq.retrieval import DEFAULT_COLLECTION, IndexOutcome, StoredRecord
 from rsq.v1 import retrieval_pb2 as pb
 from rsq.wire.retrieval import index_outcome_to_pb
 from rsq.wire.stored_records import MAX_RECORDS, group_records, stored_record_from_pb
+from rsq_agent.cache import Cache
 from rsq_agent.collections.collection_interface import VectorCollection, VectorCollections
 from rsq_agent.collections.index_points import IndexPoint, check_point, check_space
+from rsq_agent.collections.sharing import check_sharing
 
 _PAGE_RECORDS = 64  # read at once; a search waits so long
 
 
 class CollectionsTransfer:
     def __init__(
-        self, collections: VectorCollections, *, optimize: Callable[[VectorCollection], None]
+        self,
+        collections: VectorCollections,
+        cache: Cache,
+        *,
+        optimize: Callable[[VectorCollection], None],
     ) -> None:
         """`optimize` is called with a collection that was filled, and must not block."""
         self._collections = collections
+        self._cache = cache
         self._optimize = optimize
 
     def export(self, request: pb.ExportRequest) -> Iterator[pb.ExportResponse]:
@@ -38,8 +46,10 @@ class CollectionsTransfer:
 
     def import_(self, requests: Iterator[pb.ImportRequest]) -> Iterator[pb.IndexResponse]:
         """A record that can't be stored costs itself only. Raises BadInput and SpaceMismatch where
-        the whole stream is not for this collection."""
+        the whole stream is not for this collection, or an artifact's vectors may not be mixed with
+        those that are there."""
         name, collection = "", None
+        allowed: set[str] = set()  # artifacts that were found to belong into it
         for request in requests:
             if collection is None:
                 name = request.collection
@@ -56,6 +66,11 @@ class CollectionsTransfer:
                     f"{MAX_RECORDS}."
                 )
             check_space(request.space_id, collection.space_id)
+            for artifact_id in sorted({row.artifact_id for row in request.records} - allowed):
+                if not is_digest(artifact_id):
+                    continue  # its records are refused one by one
+                check_sharing(self._cache, artifact_id, collection, coming=allowed)
+                allowed.add(artifact_id)
             for outcome in _store(collection, request):
                 yield index_outcome_to_pb(outcome)
         if collection is not None:

@@ -81,6 +81,9 @@ _SERVICES: Mapping[str, Mapping[str, Rule]] = {
         "Export": _reads(Scope.SEARCH),
         "Import": _changes(Scope.PUBLISH),
         "CheckRecall": _reads(Scope.SEARCH),
+        "ReadSnapshot": _reads(Scope.SEARCH),
+        "RestoreSnapshot": _changes(Scope.ADMIN),
+        "Compact": _changes(Scope.ADMIN),
     },
     "rsq.v1.Migrations": {
         "StartMigration": _changes(Scope.ADMIN),

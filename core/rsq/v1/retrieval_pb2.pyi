@@ -322,6 +322,44 @@ class CheckRecallResponse(_message.Message):
     is_exact: bool
     def __init__(self, recall: _Optional[float] = ..., queries: _Optional[int] = ..., k: _Optional[int] = ..., points: _Optional[int] = ..., approximate_p50_ms: _Optional[float] = ..., exact_p50_ms: _Optional[float] = ..., search_width: _Optional[int] = ..., is_exact: bool = ...) -> None: ...
 
+class ReadSnapshotRequest(_message.Message):
+    __slots__ = ("collection",)
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    def __init__(self, collection: _Optional[str] = ...) -> None: ...
+
+class ReadSnapshotResponse(_message.Message):
+    __slots__ = ("data", "total_bytes")
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    total_bytes: int
+    def __init__(self, data: _Optional[bytes] = ..., total_bytes: _Optional[int] = ...) -> None: ...
+
+class RestoreSnapshotRequest(_message.Message):
+    __slots__ = ("collection", "data")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    data: bytes
+    def __init__(self, collection: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class CompactRequest(_message.Message):
+    __slots__ = ("collection",)
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    def __init__(self, collection: _Optional[str] = ...) -> None: ...
+
+class CompactResponse(_message.Message):
+    __slots__ = ("points", "before_bytes", "after_bytes")
+    POINTS_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    AFTER_BYTES_FIELD_NUMBER: _ClassVar[int]
+    points: int
+    before_bytes: int
+    after_bytes: int
+    def __init__(self, points: _Optional[int] = ..., before_bytes: _Optional[int] = ..., after_bytes: _Optional[int] = ...) -> None: ...
+
 class StartMigrationRequest(_message.Message):
     __slots__ = ("collection", "model")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]

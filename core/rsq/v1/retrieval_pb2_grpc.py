@@ -296,6 +296,21 @@ class CollectionsStub(object):
                 request_serializer=rsq_dot_v1_dot_retrieval__pb2.CheckRecallRequest.SerializeToString,
                 response_deserializer=rsq_dot_v1_dot_retrieval__pb2.CheckRecallResponse.FromString,
                 _registered_method=True)
+        self.ReadSnapshot = channel.unary_stream(
+                '/rsq.v1.Collections/ReadSnapshot',
+                request_serializer=rsq_dot_v1_dot_retrieval__pb2.ReadSnapshotRequest.SerializeToString,
+                response_deserializer=rsq_dot_v1_dot_retrieval__pb2.ReadSnapshotResponse.FromString,
+                _registered_method=True)
+        self.RestoreSnapshot = channel.stream_unary(
+                '/rsq.v1.Collections/RestoreSnapshot',
+                request_serializer=rsq_dot_v1_dot_retrieval__pb2.RestoreSnapshotRequest.SerializeToString,
+                response_deserializer=rsq_dot_v1_dot_retrieval__pb2.CollectionStats.FromString,
+                _registered_method=True)
+        self.Compact = channel.unary_unary(
+                '/rsq.v1.Collections/Compact',
+                request_serializer=rsq_dot_v1_dot_retrieval__pb2.CompactRequest.SerializeToString,
+                response_deserializer=rsq_dot_v1_dot_retrieval__pb2.CompactResponse.FromString,
+                _registered_method=True)
 
 
 class CollectionsServicer(object):
@@ -323,6 +338,27 @@ class CollectionsServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadSnapshot(self, request, context):
+        """A collection's files as one tar file, in pieces.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RestoreSnapshot(self, request_iterator, context):
+        """Makes a new collection of such a file.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Compact(self, request, context):
+        """Writes the points anew without what was deleted, and builds the graph.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CollectionsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -340,6 +376,21 @@ def add_CollectionsServicer_to_server(servicer, server):
                     servicer.CheckRecall,
                     request_deserializer=rsq_dot_v1_dot_retrieval__pb2.CheckRecallRequest.FromString,
                     response_serializer=rsq_dot_v1_dot_retrieval__pb2.CheckRecallResponse.SerializeToString,
+            ),
+            'ReadSnapshot': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadSnapshot,
+                    request_deserializer=rsq_dot_v1_dot_retrieval__pb2.ReadSnapshotRequest.FromString,
+                    response_serializer=rsq_dot_v1_dot_retrieval__pb2.ReadSnapshotResponse.SerializeToString,
+            ),
+            'RestoreSnapshot': grpc.stream_unary_rpc_method_handler(
+                    servicer.RestoreSnapshot,
+                    request_deserializer=rsq_dot_v1_dot_retrieval__pb2.RestoreSnapshotRequest.FromString,
+                    response_serializer=rsq_dot_v1_dot_retrieval__pb2.CollectionStats.SerializeToString,
+            ),
+            'Compact': grpc.unary_unary_rpc_method_handler(
+                    servicer.Compact,
+                    request_deserializer=rsq_dot_v1_dot_retrieval__pb2.CompactRequest.FromString,
+                    response_serializer=rsq_dot_v1_dot_retrieval__pb2.CompactResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -424,6 +475,87 @@ class Collections(object):
             '/rsq.v1.Collections/CheckRecall',
             rsq_dot_v1_dot_retrieval__pb2.CheckRecallRequest.SerializeToString,
             rsq_dot_v1_dot_retrieval__pb2.CheckRecallResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadSnapshot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/rsq.v1.Collections/ReadSnapshot',
+            rsq_dot_v1_dot_retrieval__pb2.ReadSnapshotRequest.SerializeToString,
+            rsq_dot_v1_dot_retrieval__pb2.ReadSnapshotResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestoreSnapshot(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/rsq.v1.Collections/RestoreSnapshot',
+            rsq_dot_v1_dot_retrieval__pb2.RestoreSnapshotRequest.SerializeToString,
+            rsq_dot_v1_dot_retrieval__pb2.CollectionStats.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Compact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rsq.v1.Collections/Compact',
+            rsq_dot_v1_dot_retrieval__pb2.CompactRequest.SerializeToString,
+            rsq_dot_v1_dot_retrieval__pb2.CompactResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -103,6 +103,12 @@ class CollectionsStub:
     """Streams vectors in that were exported; one result a record comes back, in order."""
     CheckRecall: _grpc.UnaryUnaryMultiCallable[_retrieval_pb2.CheckRecallRequest, _retrieval_pb2.CheckRecallResponse]
     """Compares approximate with exact search on the collection itself."""
+    ReadSnapshot: _grpc.UnaryStreamMultiCallable[_retrieval_pb2.ReadSnapshotRequest, _retrieval_pb2.ReadSnapshotResponse]
+    """A collection's files as one tar file, in pieces."""
+    RestoreSnapshot: _grpc.StreamUnaryMultiCallable[_retrieval_pb2.RestoreSnapshotRequest, _retrieval_pb2.CollectionStats]
+    """Makes a new collection of such a file."""
+    Compact: _grpc.UnaryUnaryMultiCallable[_retrieval_pb2.CompactRequest, _retrieval_pb2.CompactResponse]
+    """Writes the points anew without what was deleted, and builds the graph."""
 
 @_typing.type_check_only
 class CollectionsAsyncStub(CollectionsStub):
@@ -115,6 +121,12 @@ class CollectionsAsyncStub(CollectionsStub):
     """Streams vectors in that were exported; one result a record comes back, in order."""
     CheckRecall: _aio.UnaryUnaryMultiCallable[_retrieval_pb2.CheckRecallRequest, _retrieval_pb2.CheckRecallResponse]  # type: ignore[assignment]
     """Compares approximate with exact search on the collection itself."""
+    ReadSnapshot: _aio.UnaryStreamMultiCallable[_retrieval_pb2.ReadSnapshotRequest, _retrieval_pb2.ReadSnapshotResponse]  # type: ignore[assignment]
+    """A collection's files as one tar file, in pieces."""
+    RestoreSnapshot: _aio.StreamUnaryMultiCallable[_retrieval_pb2.RestoreSnapshotRequest, _retrieval_pb2.CollectionStats]  # type: ignore[assignment]
+    """Makes a new collection of such a file."""
+    Compact: _aio.UnaryUnaryMultiCallable[_retrieval_pb2.CompactRequest, _retrieval_pb2.CompactResponse]  # type: ignore[assignment]
+    """Writes the points anew without what was deleted, and builds the graph."""
 
 class CollectionsServicer(metaclass=_abc_1.ABCMeta):
     """The care of collections as wholes."""
@@ -142,6 +154,30 @@ class CollectionsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_retrieval_pb2.CheckRecallResponse, _abc.Awaitable[_retrieval_pb2.CheckRecallResponse]]:
         """Compares approximate with exact search on the collection itself."""
+
+    @_abc_1.abstractmethod
+    def ReadSnapshot(
+        self,
+        request: _retrieval_pb2.ReadSnapshotRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_retrieval_pb2.ReadSnapshotResponse], _abc.AsyncIterator[_retrieval_pb2.ReadSnapshotResponse]]:
+        """A collection's files as one tar file, in pieces."""
+
+    @_abc_1.abstractmethod
+    def RestoreSnapshot(
+        self,
+        request_iterator: _MaybeAsyncIterator[_retrieval_pb2.RestoreSnapshotRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_retrieval_pb2.CollectionStats, _abc.Awaitable[_retrieval_pb2.CollectionStats]]:
+        """Makes a new collection of such a file."""
+
+    @_abc_1.abstractmethod
+    def Compact(
+        self,
+        request: _retrieval_pb2.CompactRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_retrieval_pb2.CompactResponse, _abc.Awaitable[_retrieval_pb2.CompactResponse]]:
+        """Writes the points anew without what was deleted, and builds the graph."""
 
 def add_CollectionsServicer_to_server(servicer: CollectionsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rsq.retrieval import Migration, RecallCheck
+from rsq.retrieval import Compaction, Migration, RecallCheck
 from rsq.v1 import retrieval_pb2 as pb
 
 
@@ -41,3 +41,11 @@ def recall_check_from_pb(message: pb.CheckRecallResponse) -> RecallCheck:
         search_width=message.search_width,
         is_exact=message.is_exact,
     )
+
+
+def compaction_to_pb(row: Compaction) -> pb.CompactResponse:
+    return pb.CompactResponse(**vars(row))
+
+
+def compaction_from_pb(message: pb.CompactResponse) -> Compaction:
+    return Compaction(message.points, message.before_bytes, message.after_bytes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from rsq.error_catalog import outcome_for_code
 from rsq.errors import InternalError, RsqError
@@ -23,14 +22,14 @@ from rsq.v1 import retrieval_pb2 as pb
 
 
 def payload_to_pb(row: Payload) -> pb.Payload:
-    message = pb.Payload(datetime=row.datetime or "", tags=row.tags, stamp=row.stamp)
-    if row.window is not None:
-        message.window.CopyFrom(pb.Window(**asdict(row.window)))
-    if row.bbox is not None:
-        message.bbox.CopyFrom(pb.BoundingBox(**asdict(row.bbox)))
-    if row.footprint:
-        message.footprint.CopyFrom(polygon_to_pb(row.footprint))
-    return message
+    return pb.Payload(
+        datetime=row.datetime,
+        tags=row.tags,
+        stamp=row.stamp,
+        window=window_to_pb(row.window) if row.window is not None else None,
+        bbox=bbox_to_pb(row.bbox) if row.bbox is not None else None,
+        footprint=polygon_to_pb(row.footprint) if row.footprint else None,
+    )
 
 
 def payload_from_pb(message: pb.Payload) -> Payload:
@@ -53,7 +52,7 @@ def polygon_from_pb(message: pb.Polygon) -> tuple[Position, ...]:
 
 
 def origin_to_pb(row: Origin) -> pb.Origin:
-    window = pb.Window(**asdict(row.window)) if row.window is not None else None
+    window = window_to_pb(row.window) if row.window is not None else None
     return pb.Origin(uri=row.uri, window=window, stamp=row.stamp)
 
 
@@ -62,8 +61,16 @@ def origin_from_pb(message: pb.Origin) -> Origin:
     return Origin(message.uri, window, message.stamp)
 
 
+def window_to_pb(window: Window) -> pb.Window:
+    return pb.Window(x=window.x, y=window.y, width=window.width, height=window.height)
+
+
 def window_from_pb(window: pb.Window) -> Window:
     return Window(window.x, window.y, window.width, window.height)
+
+
+def bbox_to_pb(bbox: BoundingBox) -> pb.BoundingBox:
+    return pb.BoundingBox(west=bbox.west, south=bbox.south, east=bbox.east, north=bbox.north)
 
 
 def bbox_from_pb(bbox: pb.BoundingBox) -> BoundingBox:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from rsq.errors import BadInput, NotFound, SpaceMismatch
 from rsq.retrieval import BoundingBox, Payload, StoredRecord, Window
 from rsq.v1 import retrieval_pb2 as pb
 from rsq.wire.stored_records import MAX_RECORDS, stored_record_from_pb, stored_record_to_pb
+from rsq_agent.cache import Cache
 from rsq_agent.collections.collection import Collection
 from rsq_agent.collections.collection_store import CollectionStore
 from rsq_agent.rpc.collections_transfer import CollectionsTransfer
@@ -47,8 +50,10 @@ def filled() -> list[Collection]:
 
 
 @pytest.fixture
-def transfer(store: CollectionStore, filled: list[Collection]) -> CollectionsTransfer:
-    return CollectionsTransfer(store, optimize=filled.append)
+def transfer(
+    store: CollectionStore, filled: list[Collection], tmp_path: Path
+) -> CollectionsTransfer:
+    return CollectionsTransfer(store, Cache(tmp_path), optimize=filled.append)
 
 
 def make_records(count: int) -> list[StoredRecord]:
@@ -164,3 +169,23 @@ def test_a_stream_that_changes_its_mind_is_refused(transfer: CollectionsTransfer
         list(transfer.import_(iter([first, request(make_records(2), space_id="6" * 64)])))
     with pytest.raises(BadInput, match="257 records"):
         list(transfer.import_(iter([request(make_records(257))])))
+
+
+def test_vectors_that_were_not_measured_beside_those_there_are_refused(
+    transfer: CollectionsTransfer, store: CollectionStore
+) -> None:
+    first, *others = make_records(3)
+    list(transfer.import_(iter([request([first])])))
+    strangers = [replace(record, artifact_id="b" * 64) for record in others]
+    with pytest.raises(SpaceMismatch, match="was not measured"):
+        list(transfer.import_(iter([request(strangers)])))
+    assert store.open("c").count() == 1
+
+
+def test_one_stream_can_not_mix_what_was_not_measured_together(
+    transfer: CollectionsTransfer, store: CollectionStore
+) -> None:
+    first, second = make_records(2)
+    with pytest.raises(SpaceMismatch, match="was not measured"):
+        list(transfer.import_(iter([request([first, replace(second, artifact_id="b" * 64)])])))
+    assert store.open("c").count() == 0

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -270,6 +271,19 @@ def test_a_nearly_full_disk_stops_additions(
     with pytest.raises(Exhausted, match="ships"):
         ships.add([point(0, unit_rows(1)[0])])
     assert ships.count() == 0
+
+
+def test_a_full_disk_stops_the_opening_by_name_instead_of_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(CollectionStore(tmp_path)) as store:
+        store.create("ships", space_id=SPACE, dimension=DIM)
+    with closing(CollectionStore(tmp_path)) as store:
+        monkeypatch.setattr(collection_module, "_OPENING_BYTES", 1 << 62)
+        with pytest.raises(Exhausted, match="to open it"):
+            store.open("ships")
+        monkeypatch.undo()
+        assert store.open("ships").count() == 0
 
 
 KILLED = """

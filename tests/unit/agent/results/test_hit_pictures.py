@@ -113,3 +113,21 @@ def test_a_window_of_a_deep_scene_is_scaled_as_the_whole_scene(tmp_path: Path) -
     assert bright.image is not None
     assert np.asarray(dark.image).mean() < 60
     assert np.asarray(bright.image).mean() > 200
+
+
+def test_a_tile_is_shown_in_the_bands_that_it_was_indexed_with(tmp_path: Path) -> None:
+    path = tmp_path / "scene.tif"
+    values = np.stack([np.full((64, 64), value, np.uint8) for value in (10, 90, 170, 250)])
+    place = rasterio.Affine(0.001, 0, 4, 0, -0.001, 52)
+    shape = {"width": 64, "height": 64, "count": 4}
+    with rasterio.open(
+        path, "w", driver="GTiff", dtype="uint8", crs="EPSG:4326", transform=place, **shape
+    ) as scene:
+        scene.write(values)
+    payloads = [Payload(Window(0, 0, 32, 32), stamp=stamp) for stamp in ("1-2", "1-2-ab-b4.2.1")]
+    hits = [SearchHit(0.2, 0.5, str(path), payload, "a" * 64) for payload in payloads]
+    pixels = []
+    for picture in cut_pictures(hits, edge=32):
+        assert picture.image is not None
+        pixels.append(picture.image.getpixel((0, 0)))
+    assert pixels == [(10, 90, 170), (250, 90, 10)]
