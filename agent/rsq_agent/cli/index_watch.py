@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from rsq.connection_options import agent_endpoint
+from rsq.stop_signals import stop_on_signals
 from rsq_agent.cli import index_options as shared
 from rsq_agent.cli.options import AgentAddress, Collection
 from rsq_agent.config import DEFAULT_LISTEN
@@ -63,9 +62,7 @@ def watch(
     )
     find_images(folders)  # says at once what isn't there
     configure_logs(LogFormat.TEXT, LogLevel.INFO)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_on_signals()
 
     def index(entries: list[ImageEntry]) -> IndexReport:
         report = IndexReport(collection)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +20,7 @@ from rsq.connection_options import (
     server_tls,
 )
 from rsq.logs import LogFormat, LogLevel
+from rsq.stop_signals import stop_on_signals
 from rsq_agent.cli.latency_target import LatencyTarget, parse_latency_targets
 from rsq_agent.cli.options import AllowCpu, build_config, open_watchdog
 from rsq_agent.cli.watch import Every
@@ -170,9 +169,7 @@ def serve(
         watch_seconds=parse_seconds(every),
         latency_targets=parse_latency_targets(latency_target or ()),
     )
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_on_signals()
     with Agent(config) as agent, open_watchdog(agent.is_answering) as watchdog:
         watchdog.state("Loading and proving the model")
         live = agent.load(*models) if models else agent.load(None)

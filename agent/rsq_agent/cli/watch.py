@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from typing import Annotated
 
 import typer
 
 from rsq.connection_options import agent_endpoint, server_endpoint
+from rsq.stop_signals import stop_on_signals
 from rsq_agent.cli.options import AgentAddress, AllowCpu, Server, build_config
 from rsq_agent.config import DEFAULT_LISTEN, DEFAULT_SERVER
 
@@ -47,7 +46,5 @@ def watch(
     cache = Cache(config.home)
     load_state(cache).activation(watched.name)  # says what to run where nothing was pulled
     configure_logs(LogFormat.TEXT, LogLevel.INFO)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_on_signals()
     follow(watched, cache, config, agent=config.agent, stop=stop)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from typing import Annotated
 
 import typer
@@ -20,6 +18,7 @@ from rsq.connection_options import (
     server_tls,
 )
 from rsq.logs import LogFormat, LogLevel
+from rsq.stop_signals import stop_on_signals
 from rsq_server.cli.options import build_config, open_watchdog
 from rsq_server.config import DEFAULT_LISTEN
 
@@ -66,9 +65,7 @@ def serve(
         require_token=require_token,
         limits=caller_limits(call_rate, byte_rate),
     )
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_on_signals()
     with open_stores(config) as stores, run_server(stores, config) as server:
         serving = f"Serving the registry on {server.address} (data in {config.home})"
         print(serving, flush=True)
