@@ -7,6 +7,7 @@ network with other weights: the next version of a model then serves without any 
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
@@ -21,6 +22,7 @@ PACE_SCHEMA = 2  # 1 had no networks, no trials and no times
 SAME_NETWORK = 0.01
 # A trial on a busy node is made again at the next load, but not for ever: some are always busy.
 MAX_TRIALS = 3
+log = logging.getLogger("rsq.agent")
 MAX_PACES = 64  # the newest are kept
 
 
@@ -85,7 +87,11 @@ class PaceFile:
     def _save(self, paces: Iterable[tuple[PaceKey, Pace]]) -> None:
         rows = [{"key": asdict(key), "pace": asdict(pace)} for key, pace in paces]
         data = json.dumps({"schema": PACE_SCHEMA, "paces": rows}, indent=1, sort_keys=True)
-        write_durably(self._path, data.encode())
+        try:
+            write_durably(self._path, data.encode())
+        except OSError as e:
+            # It was found, and is found again at the next start.
+            log.warning("%s can't be written (%s)", self._path, e.strerror)
 
     def _load(self) -> list[tuple[PaceKey, Pace]]:
         try:
