@@ -16,11 +16,15 @@ from update_repository import UpdateRepository
 from rsq.audit import FILE_NAME, AuditLog
 from rsq.call_record import CallRecord, Identity
 from rsq.records import NodeReport
+from rsq.tar_header import BLOCK_BYTES, decode_size
 from rsq.tokens import Scope, make_token
 from rsq.updates.metadata_files import encode_document
 from rsq.v1 import registry_pb2
 from rsq.wire import registry as registry_wire
+from rsq_agent.collections.collection_record import CollectionRecord
 from rsq_agent.collections.migration_record import MigrationRecord
+from rsq_agent.collections.snapshot_writer import write_snapshot
+from rsq_agent.collections.stored_place import Extents
 from rsq_agent.token_file import TokenFile
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -65,6 +69,8 @@ def make_node_seeds(folder: Path) -> dict[str, list[bytes]]:
     request = registry_pb2.ReportNodeRequest(report=registry_wire.node_report_to_pb(report))
     waiver = {"until": NOW.isoformat(), "since": NOW.isoformat(), "reason": "away", "by": "ops"}
     policy = {"require_signed": True, "grace_days": 3, "waivers": [waiver]}
+    snapshot = _snapshot(folder / "shard")
+    index_bytes = decode_size(snapshot[:BLOCK_BYTES])
     return {
         "scene": rasters,
         "tiff-tags": rasters[:1],
@@ -73,6 +79,8 @@ def make_node_seeds(folder: Path) -> dict[str, list[bytes]]:
         "parquet": [_parquet(folder / "list.parquet", {"uri": ["a.tif"], "tags": [["a"]]})],
         "vectors": [_vectors(folder / "vectors.parquet")],
         "migration-record": [json.dumps(asdict(migration)).encode()],
+        "snapshot": [snapshot],
+        "snapshot-index": [snapshot[BLOCK_BYTES : BLOCK_BYTES + index_bytes]],
         "trust-files": [
             json.dumps(policy).encode(), json.dumps({"signed_at": NOW.isoformat()}).encode()
         ],
@@ -102,6 +110,14 @@ def _vectors(path: Path) -> bytes:
             "tags": [["a"]],
         },
     )
+
+
+def _snapshot(shard: Path) -> bytes:
+    (shard / "wal").mkdir(parents=True)
+    (shard / "wal/first-index").write_bytes(b"x")
+    (shard / "edge_config.json").write_bytes(b"{}")
+    record = CollectionRecord("scenes", "5" * 64, 16, NOW.isoformat(), "shard-0", Extents())
+    return b"".join(write_snapshot(record, 3, shard).pieces)
 
 
 def _audit(folder: Path) -> bytes:

@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 from fuzz_target import Target, as_file, as_folder, as_message
 
 from rsq.audit import FILE_NAME, read_audit
+from rsq.digest import digest_bytes
 from rsq.errors import RsqError
 from rsq.retrieval import Window
 from rsq.rpc.request_summary import summarize
+from rsq.tar_header import TRAILER, encode_header, padding_bytes
 from rsq.tokens import Scope, check_token, make_token, read_token_file
 from rsq.updates.fetcher import Fetched
 from rsq.updates.metadata_files import decode_document
@@ -18,6 +20,8 @@ from rsq.updates.names import MetadataName, parse_name
 from rsq.updates.refresh import read_root
 from rsq.v1 import registry_pb2
 from rsq_agent.collections.migration_record import MIGRATION_NAME, read_migration
+from rsq_agent.collections.snapshot_index import DIGEST_NAME, INDEX_NAME, data_name
+from rsq_agent.collections.snapshot_reader import SnapshotReader
 from rsq_agent.indexing.raster_footprint import locate_tiles
 from rsq_agent.indexing.rasters import find_scene_limits, open_raster, read_window
 from rsq_agent.indexing.stac import read_stac
@@ -70,6 +74,22 @@ def _read_vectors(data: bytes) -> None:
 def _read_migration(data: bytes) -> None:
     with as_folder(MIGRATION_NAME, data) as folder:
         read_migration(folder)
+
+
+def _read_snapshot(data: bytes) -> None:
+    with as_folder("unused", b"") as folder:
+        SnapshotReader([data]).write_files(folder / "shard")
+
+
+def _read_snapshot_index(data: bytes) -> None:
+    """As one that its digest agrees with, so that what it says is looked at."""
+    digest = digest_bytes(data).encode()
+    pieces = [
+        encode_header(INDEX_NAME, len(data)), data, bytes(padding_bytes(len(data))),
+        encode_header(DIGEST_NAME, len(digest)), digest, bytes(padding_bytes(len(digest))),
+        encode_header(data_name(0), 1), b"x", bytes(padding_bytes(1)), TRAILER,
+    ]  # fmt: skip
+    _read_snapshot(b"".join(pieces))
 
 
 def _read_trust_files(data: bytes) -> None:
@@ -137,6 +157,8 @@ NODE_TARGETS = (
     Target("parquet", _read_parquet, slow=True),
     Target("vectors", _read_vectors, slow=True),
     Target("migration-record", _read_migration, is_json=True, slow=True),
+    Target("snapshot", _read_snapshot, slow=True),
+    Target("snapshot-index", _read_snapshot_index, is_json=True, slow=True),
     Target("trust-files", _read_trust_files, is_json=True, slow=True),
     Target("metadata", _read_metadata, is_json=True),
     Target("metadata-name", _read_metadata_name),

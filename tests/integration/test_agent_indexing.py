@@ -22,7 +22,7 @@ from rsq.errors import Exhausted
 from rsq.retrieval import Origin, SearchFilter, SearchHit
 from rsq_agent.app import Agent
 from rsq_agent.cache import Cache
-from rsq_agent.collections import collection as collection_module
+from rsq_agent.collections import shard_builder as builder_module
 from rsq_agent.config import AgentConfig
 from rsq_agent.indexing.index_plan import IndexSettings
 from rsq_agent.indexing.index_report import IndexReport
@@ -147,7 +147,7 @@ def test_a_full_disk_stops_the_run_and_keeps_what_was_answered(
     add(client, tmp_path, "full", settings)
     write_raster(tmp_path / "b.tif", gradient(64, 64))
     with monkeypatch.context() as patch:
-        patch.setattr(collection_module, "_RESERVE_BYTES", 1 << 60)
+        patch.setattr(builder_module, "_RESERVE_BYTES", 1 << 60)
         with pytest.raises(Exhausted, match="too little"):
             add(client, tmp_path, "full", settings)
     assert count(client, "full") == 4

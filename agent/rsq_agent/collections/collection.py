@@ -11,10 +11,7 @@ then switched to it, so that a crash leaves the old points or the new, and never
 
 from __future__ import annotations
 
-import errno
 import shutil
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,8 +22,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from rsq.durable import sync_folder
-from rsq.errors import BadInput, EnvironmentFault, Exhausted, RsqError
+from rsq.errors import BadInput, EnvironmentFault, RsqError
 from rsq.retrieval import (
     BoundingBox,
     Origin,
@@ -54,18 +50,15 @@ from rsq_agent.collections.index_points import (
 )
 from rsq_agent.collections.read_ahead import read_ahead
 from rsq_agent.collections.shard import EXACT_POINTS, Shard, ShardPoint
+from rsq_agent.collections.shard_builder import ShardBuilder
 from rsq_agent.collections.shard_search import search_shard
-from rsq_agent.collections.sparse_copy import allocated_bytes, copy_folder
+from rsq_agent.collections.sparse_copy import allocated_bytes
 from rsq_agent.collections.stored_payload import require_stored, stored_payload, to_hit
 
 # An update holds the interpreter lock: about 6 ms for so many points of 256 dimensions.
 _UPDATE_POINTS = 256
 # One file of Qdrant Edge's log; replaying so much takes about a second.
 _FLUSH_BYTES = 32 << 20
-# A full disk under a mapped file kills the process (SIGBUS), so additions stop while there is room
-# for a few of Qdrant Edge's files of 32 MiB.
-_RESERVE_BYTES = 128 << 20
-_OPENING_BYTES = 32 << 20
 
 
 class Collection:
@@ -79,9 +72,8 @@ class Collection:
         self._folder = folder
         self._record = read_record(folder)
         self._remove_other_shards()
-        # Qdrant Edge writes into mapped files when it opens them; on a full disk that ends the
-        # process.
-        self._require_room(_OPENING_BYTES, purpose="open it")
+        self._builder = ShardBuilder(folder, self.name)
+        self._builder.require_room_to_open()
         self._shard = Shard.load(folder / self._record.shard)
         read_ahead(folder / self._record.shard)
         self._pending = self._shard.count_unindexed()
@@ -95,7 +87,6 @@ class Collection:
         self._retired = False  # another collection took its place
         self._closed = False  # nothing new is begun
         self._released = False  # the shard is closed too
-        self._builder: subprocess.Popen[bytes] | None = None
 
     @property
     def name(self) -> str:
@@ -139,7 +130,7 @@ class Collection:
         batch = list(rows.values())
         size_bytes = len(batch) * self.dimension * 4
         with self._changing():
-            self._require_room(size_bytes + _RESERVE_BYTES)
+            self._builder.require_room_to_add(size_bytes)
             # Before the points, so that no search misses one.
             self._include(boxes)
             for start in range(0, len(batch), _UPDATE_POINTS):
@@ -324,17 +315,13 @@ class Collection:
             with self._open_shard() as shard:
                 shard.flush()
                 points = shard.count()
-            source = self._folder / self._record.shard
-            self._require_room(allocated_bytes(source) + _RESERVE_BYTES)
-            self._copy(source, target)
+            self._builder.copy(self._folder / self._record.shard, target)
             return self._record, points
 
     def close(self) -> None:
         """Ends a running index build, flushes and lets go of the folder. Harmless twice."""
         self._closed = True
-        builder = self._builder
-        if builder is not None:
-            builder.terminate()
+        self._builder.stop()
         with self._writing, self._access:
             if not self._released:
                 self._released = True
@@ -347,7 +334,7 @@ class Collection:
         record = replace(self._record, shard=new_shard_name())
         built = self._folder / record.shard
         try:
-            self._build(self._folder / self._record.shard, built)
+            self._builder.build(self._folder / self._record.shard, built)
             with self._open_shard():
                 new = Shard.load(built)
                 try:
@@ -402,40 +389,6 @@ class Collection:
         with self._open_shard() as shard:
             shard.flush()
             self._unflushed_bytes = 0
-
-    def _build(self, source: Path, target: Path) -> None:
-        self._require_room(2 * allocated_bytes(source) + _RESERVE_BYTES)
-        self._copy(source, target)
-        command = [sys.executable, "-m", "rsq_agent.collections.shard_optimizer", str(target)]
-        with subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        ) as builder:
-            self._builder = builder
-            if self._closed:  # `close` may have looked before there was a builder to end
-                builder.terminate()
-            _, errors = builder.communicate()
-            self._builder = None
-        code = builder.returncode
-        if code != 0 and not self._closed:
-            last = errors.decode(errors="replace").strip().rpartition("\n")[2]
-            reason = last or f"it ended with status {code}"
-            raise EnvironmentFault(f"The index of {self.name!r} could not be built: {reason}")
-        sync_folder(self._folder)
-
-    def _copy(self, source: Path, target: Path) -> None:
-        try:
-            copy_folder(source, target)
-        except (OSError, shutil.Error) as e:
-            kind = Exhausted if getattr(e, "errno", None) == errno.ENOSPC else EnvironmentFault
-            raise kind(f"The points of {self.name!r} can't be copied: {e}.") from e
-
-    def _require_room(self, size_bytes: int, *, purpose: str = "add to it") -> None:
-        free_bytes = shutil.disk_usage(self._folder).free
-        if free_bytes < size_bytes:
-            raise Exhausted(
-                f"The disk of the collection {self.name!r} has {free_bytes >> 20} MiB left, too "
-                f"little to {purpose}."
-            )
 
     def _remove_other_shards(self) -> None:
         for path in self._folder.glob("shard-*"):

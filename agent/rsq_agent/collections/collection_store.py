@@ -13,18 +13,15 @@ import os
 import re
 import secrets
 import shutil
-import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from rsq.digest import require_digest
-from rsq.durable import disk_failures, make_folder, sync_folder
+from rsq.durable import disk_failures, sync_folder
 from rsq.errors import BadInput, EnvironmentFault, NotFound, SpaceMismatch
 from rsq_agent.collections.collection import Collection
 from rsq_agent.collections.collection_interface import VectorCollection
@@ -43,6 +40,7 @@ from rsq_agent.collections.migration_record import (
     remove_migration,
     write_migration,
 )
+from rsq_agent.collections.owner_lock import OwnerLock
 from rsq_agent.collections.shard import Shard
 
 MAX_NAME_CHARACTERS = 64
@@ -56,22 +54,7 @@ class CollectionStore:
         """Takes the folder `root`, made if absent; raises EnvironmentFault, naming the owner, where
         another process has it, and where it can't be written."""
         self._root = root
-        try:
-            make_folder(root)
-            # The lock belongs to the process and not to the thread that happens to open the store.
-            self._lock = FileLock(root / "owner.lock", thread_local=False)
-            self._lock.acquire(blocking=False)
-            # Beside the lock, since trying to take the lock may empty its file.
-            (root / "owner").write_text(
-                f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8"
-            )
-        except Timeout as e:
-            raise EnvironmentFault(
-                f"The collections in {root} belong to {_read_owner(root)}; one process opens them "
-                "at a time. Ask that agent, or stop it."
-            ) from e
-        except OSError as e:
-            raise EnvironmentFault(f"The folder {root} can't be used for collections: {e}.") from e
+        self._owner = OwnerLock(root)
         for pattern in (".new-*", ".old-*"):
             for path in root.glob(pattern):
                 shutil.rmtree(path, ignore_errors=True)
@@ -218,9 +201,7 @@ class CollectionStore:
             for collection in self._open.values():
                 collection.close()
             self._open.clear()
-            with suppress(OSError):  # the next owner overwrites it
-                (self._root / "owner").unlink()
-            self._lock.release()
+            self._owner.release()
 
     def _open_folder(self, name: str) -> Collection:
         with self._guard:
@@ -300,10 +281,3 @@ def require_same_space(collection: VectorCollection, *, space_id: str, dimension
             "index into another collection, or drop this one.",
             metadata={"space_id": space_id, "collection_space_id": collection.space_id},
         )
-
-
-def _read_owner(root: Path) -> str:
-    try:
-        return (root / "owner").read_text(encoding="utf-8") or "another process"
-    except OSError:
-        return "another process"

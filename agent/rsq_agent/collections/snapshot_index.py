@@ -103,7 +103,7 @@ def decode_index(data: bytes) -> SnapshotIndex:
             engine=read_string(fields, "engine"),
             files=tuple(map(_read_file, fields["files"])),
         )
-    except (BadManifest, KeyError, TypeError, ValueError, RecursionError) as e:
+    except (BadManifest, KeyError, TypeError, ValueError, OverflowError, RecursionError) as e:
         raise BadInput("The snapshot's index is malformed.") from e
     paths = [file.path for file in index.files]
     if len(paths) > MAX_FILES or len(set(paths)) != len(paths) or not is_digest(index.space_id):

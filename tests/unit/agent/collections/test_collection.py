@@ -26,6 +26,7 @@ from rsq.errors import BadInput, EnvironmentFault, Exhausted, SpaceMismatch
 from rsq.retrieval import BoundingBox, Origin, SearchFilter, Window
 from rsq_agent.collections import collection as collection_module
 from rsq_agent.collections import shard as shard_module
+from rsq_agent.collections import shard_builder as builder_module
 from rsq_agent.collections.collection import Collection
 from rsq_agent.collections.collection_store import CollectionStore
 from rsq_agent.collections.index_points import IndexPoint
@@ -267,7 +268,7 @@ def test_a_closed_collection_refuses_everything_and_closes_twice(ships: Collecti
 def test_a_nearly_full_disk_stops_additions(
     ships: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(collection_module, "_RESERVE_BYTES", 1 << 62)
+    monkeypatch.setattr(builder_module, "_RESERVE_BYTES", 1 << 62)
     with pytest.raises(Exhausted, match="ships"):
         ships.add([point(0, unit_rows(1)[0])])
     assert ships.count() == 0
@@ -279,7 +280,7 @@ def test_a_full_disk_stops_the_opening_by_name_instead_of_the_process(
     with closing(CollectionStore(tmp_path)) as store:
         store.create("ships", space_id=SPACE, dimension=DIM)
     with closing(CollectionStore(tmp_path)) as store:
-        monkeypatch.setattr(collection_module, "_OPENING_BYTES", 1 << 62)
+        monkeypatch.setattr(builder_module, "_OPENING_BYTES", 1 << 62)
         with pytest.raises(Exhausted, match="to open it"):
             store.open("ships")
         monkeypatch.undo()
@@ -462,14 +463,14 @@ def test_searches_go_on_and_additions_wait_while_an_index_is_built(
 ) -> None:
     order = []
     building, searched = threading.Event(), threading.Event()
-    copy = collection_module.copy_folder
+    copy = builder_module.copy_folder
 
     def copy_slowly(source: Path, target: Path) -> None:
         copy(source, target)
         building.set()
         assert searched.wait(30)
 
-    monkeypatch.setattr(collection_module, "copy_folder", copy_slowly)
+    monkeypatch.setattr(builder_module, "copy_folder", copy_slowly)
 
     def build() -> None:
         assert large.collection.optimize() is True
@@ -502,7 +503,7 @@ def test_a_failed_build_leaves_the_points_as_they_were(
         shutil.copytree(source, target)
         (target / "edge_config.json").write_text("{")
 
-    monkeypatch.setattr(collection_module, "copy_folder", copy_half)
+    monkeypatch.setattr(builder_module, "copy_folder", copy_half)
     with pytest.raises(EnvironmentFault, match="could not be built"):
         large.collection.optimize()
     assert len(list((tmp_path / "large").glob("shard-*"))) == 1
@@ -511,14 +512,14 @@ def test_a_failed_build_leaves_the_points_as_they_were(
 
 def test_closing_ends_a_build(large: Large, monkeypatch: pytest.MonkeyPatch) -> None:
     building, closing = threading.Event(), threading.Event()
-    copy = collection_module.copy_folder
+    copy = builder_module.copy_folder
 
     def copy_slowly(source: Path, target: Path) -> None:
         copy(source, target)
         building.set()
         assert closing.wait(30)
 
-    monkeypatch.setattr(collection_module, "copy_folder", copy_slowly)
+    monkeypatch.setattr(builder_module, "copy_folder", copy_slowly)
 
     def close() -> None:
         assert building.wait(30)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from rsq.errors import Exhausted, IntegrityError
-from rsq_agent.collections import collection as collection_module
 from rsq_agent.collections import shard as shard_module
+from rsq_agent.collections import shard_builder as builder_module
 from rsq_agent.collections.collection_store import CollectionStore
 from rsq_agent.collections.index_points import IndexPoint
 from rsq_agent.collections.shard_check import check_shard
@@ -48,7 +48,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(
     store: CollectionStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(store, "one", 5)
-    monkeypatch.setattr(collection_module, "_RESERVE_BYTES", 1 << 62)
+    monkeypatch.setattr(builder_module, "_RESERVE_BYTES", 1 << 62)
     with pytest.raises(Exhausted, match="MiB left"), take_snapshot(store, "one"):
         pass
     assert not list((tmp_path / "collections").glob(".new-*"))
