@@ -230,6 +230,11 @@ def cluster_faults(collection: str) -> Iterator[None]:
             f"The Qdrant cluster with the collection {collection!r} does not answer: {e}. Is it "
             "running, and is the URL of serve --collections right?"
         ) from e
+    except ValueError as e:  # no JSON, or another one
+        raise EnvironmentFault(
+            f"What answers for the collection {collection!r} does not answer as Qdrant does. Is "
+            "the URL of serve --collections right?"
+        ) from e
 
 
 def _matches(key: str, match: models.Match) -> models.FieldCondition:

@@ -4,8 +4,8 @@
 2. Exact search tells each one's 10 best, and by them whether it is near or far.
 3. Of each kind, with a filter and without, the least width that holds the recall is kept.
 
-A filter that leaves about EXACT_POINTS points is the hardest that the graph answers: fewer are
-compared one by one, and of more the graph loses less.
+The hardest filters that the graph answers leave a little more than those whose points are compared
+one by one; of more the graph loses less.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rsq.retrieval import BoundingBox
 from rsq_agent.collections.sample_queries import DISTANCES, displace
 from rsq_agent.collections.search_filter import TIME, Condition, During, Within
 from rsq_agent.collections.search_widths import DEFAULT_WIDTHS, SearchWidths, WidthPair
-from rsq_agent.collections.shard import EXACT_POINTS, Shard, ShardPoint, are_near
+from rsq_agent.collections.shard import Shard, ShardPoint, are_near, scanned_share
 from rsq_agent.collections.stored_place import MIDDLE
 
 TARGET_RECALL = 0.99
@@ -37,7 +37,8 @@ _SECONDS = 30.0  # of exact search, for each of the two measurements
 _SAMPLED_POINTS = 400
 # Equal vectors may be found in another order.
 _SCORE_TOLERANCE = 1e-5
-_LEAST_SHARE, _MOST_SHARE = 0.02, 0.5
+_HARDEST = 1.25  # times the share that is compared one by one, since filters differ in theirs
+_MOST_SHARE = 0.5
 _LAST_LATITUDE = 89.9
 _SEED = 20261124
 
@@ -61,7 +62,7 @@ def tune_widths(
     points = _sample(shard)
     plain = _make_queries(shard, points, lambda source: (), seconds)
     filtered: list[_Query] = []
-    if make_filter := _find_filter(points, EXACT_POINTS / max(1, shard.count())):
+    if make_filter := _find_filter(points, _HARDEST * scanned_share(shard.count())):
         filtered = _make_queries(shard, points, make_filter, seconds)
     return SearchWidths(
         plain=_choose_pair(shard, plain, target, DEFAULT_WIDTHS.plain),
@@ -128,7 +129,7 @@ def _recall(shard: Shard, queries: Sequence[_Query], width: int) -> float:
 def _find_filter(points: Sequence[ShardPoint], share: float) -> MakeFilter | None:
     """What makes filters by place and time that leave about `share` of the points; None where too
     few points have either."""
-    share = min(max(share, _LEAST_SHARE), _MOST_SHARE)
+    share = min(share, _MOST_SHARE)
     middles = [point.payload[MIDDLE] for point in points if MIDDLE in point.payload]
     places = np.array([(middle["lon"], middle["lat"]) for middle in middles])
     times = sorted(

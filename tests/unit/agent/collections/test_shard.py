@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 
 from rsq.errors import EnvironmentFault, IntegrityError, InternalError
 from rsq_agent.collections import shard as shard_module
-from rsq_agent.collections.search_filter import URI, StartsWith
+from rsq_agent.collections.search_filter import URI, OneOf, StartsWith
 from rsq_agent.collections.shard import Shard, ShardPoint
 from rsq_agent.collections.stored_payload import ARTIFACT
 
@@ -150,3 +151,35 @@ def test_a_shard_from_before_filters_is_indexed_when_it_is_opened(
     hits = shard.search(np.ones(DIM, np.float32), limit=9, conditions=[StartsWith(URI, "/1")])
     assert [hit.payload[URI] for hit in hits] == ["/1"]
     shard.close()
+
+
+@pytest.mark.parametrize(
+    ("uris", "all_are_compared"),
+    [(None, False), (range(60), True), (range(100, 500), False)],
+    ids=["no filter", "few", "many"],
+)
+def test_all_that_a_filter_leaves_is_compared_where_it_leaves_little(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    uris: range | None,
+    all_are_compared: bool,
+) -> None:
+    monkeypatch.setattr(shard_module, "EXACT_POINTS", 100)
+    shard = Shard.create(tmp_path / "shard", DIM)
+    shard.upsert(make_points(range(600)))
+    shard.optimize()
+    asked: list[bool] = []
+    ask = Shard._ask
+
+    def record(self: Shard, request: Any, params: Any) -> Any:
+        asked.append(bool(params.exact))
+        return ask(self, request, params)
+
+    monkeypatch.setattr(Shard, "_ask", record)
+    conditions = [OneOf(URI, tuple(f"/{n}" for n in uris))] if uris else []
+    (wanted,) = make_points(range(30, 31))
+    found = shard.search(wanted.vector, limit=1, conditions=conditions)
+    shard.close()
+    assert set(asked) == {all_are_compared}
+    if uris is None or 30 in uris:
+        assert found[0].payload[URI] == "/30"
