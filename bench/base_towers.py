@@ -83,8 +83,15 @@ def export_base(checkpoint: Path, work: Path) -> BaseTowers:
     return BaseTowers(work, facts, rows)
 
 
+INTEGER_INSTRUCTIONS = ("amx_int8", "avx512_vnni", "avx_vnni", "avx2")  # fastest first
+
+
 def cpu_name() -> str:
+    """With the instructions that INT8 runs by, which tell CPUs of one name apart."""
+    facts = {}
     for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return "unknown"
+        key, _, value = line.partition(":")
+        facts.setdefault(key.strip(), value.strip())
+    flags = facts.get("flags", "").split()
+    best = next((name for name in INTEGER_INSTRUCTIONS if name in flags), "")
+    return ", ".join(filter(None, [facts.get("model name", "unknown"), best]))

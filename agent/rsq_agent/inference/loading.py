@@ -19,7 +19,7 @@ from rsq_agent.inference.admission import QueueLimits
 from rsq_agent.inference.batch_times import BatchTimes
 from rsq_agent.inference.batcher import Batcher
 from rsq_agent.inference.live_model import LiveModel, LiveTower
-from rsq_agent.inference.pace import Pace, find_pace
+from rsq_agent.inference.pace import CPU_WORKERS, Pace, find_pace
 from rsq_agent.inference.pace_file import PaceFile, PaceKey
 from rsq_agent.inference.tower_rules import tower_rules
 from rsq_agent.inference.vector_cache import VectorCache
@@ -111,8 +111,12 @@ class _Loader:
             rows = prepare(encoder, probe)
             inputs = np.resize(rows, (self._activation.max_batch, *rows.shape[1:]))
             del encoder  # its memory is the next one's
-            cores = _cores(provider, self._config.threads)
-            encoder, pace = find_pace(open_encoder, inputs, cores=cores)
+            encoder, pace = find_pace(
+                open_encoder,
+                inputs,
+                cores=_cores(provider, self._config.threads),
+                preferred_workers=CPU_WORKERS if _is_cpu(provider) else 1,
+            )
             result = _prove(encoder, probe)
             self._paces.write(key, pace)
         if encoder.notice is not None:
@@ -197,4 +201,8 @@ def _prove(encoder: Encoder, probe: Probe) -> ProbeResult:
 
 def _cores(provider: str, cores: int) -> int:
     """On a GPU a second worker hides the copies of the first; more only wait for each other."""
-    return cores if provider in CPU_PROVIDERS.values() else min(cores, 2)
+    return cores if _is_cpu(provider) else min(cores, 2)
+
+
+def _is_cpu(provider: str) -> bool:
+    return provider in CPU_PROVIDERS.values()

@@ -20,13 +20,15 @@ from rsq_agent.inference.contention import Contention
 
 TRIAL_SECONDS = 1.0  # of each split, or
 TRIAL_RUNS = 32  # of each worker in half of it: a small tower has told enough by then
+# But so many of one item of each worker, however slow: fewer tell too little to choose by.
+LEAST_RUNS = 4
 WARM_UP_RUNS = 1
 # What a split or a batch must win by: below that noise would decide.
 GAIN = 1.05
-# Of splits that are equally fast, where calls can't share a batch. With one worker each waits
-# behind the whole of those ahead: at 80 % load the p99 of one was three times that of two
+# Of splits that are equally fast on a CPU. With one worker each call waits behind the whole of
+# those ahead: at 80 % load the p99 of one was three times that of two
 # (bench/results/serving_target.json). More than two would only make a lone call slower.
-PREFERRED_WORKERS = 2
+CPU_WORKERS = 2
 # Waiting for a core for more than this share of a trial makes it a trial of what else runs here.
 BUSY_SHARE = 0.15
 
@@ -65,13 +67,14 @@ def find_pace(
     inputs: NDArray[Any],
     *,
     cores: int,
+    preferred_workers: int = 1,
     trial_seconds: float = TRIAL_SECONDS,
 ) -> tuple[Encoder, Pace]:
     """Tries splits of `cores` and then batches; returns the winner's encoder, loaded.
 
     `open_encoder` takes the threads of the session's pool; what it returned before is let go first,
     so that the weights are never in memory twice. `inputs` are rows to run, as many as the largest
-    batch.
+    batch. Of splits that are equally fast, the one of about `preferred_workers` is taken.
     """
     started = time.perf_counter()
     tried: list[Pace] = []
@@ -80,11 +83,13 @@ def find_pace(
     for workers in splits(cores, len(inputs)):
         encoder, threads = None, cores - workers + 1
         encoder = open_encoder(threads)
-        speed = _measure(encoder, inputs[:1], workers=workers, seconds=trial_seconds)
+        speed = _measure(
+            encoder, inputs[:1], workers=workers, seconds=trial_seconds, least_runs=LEAST_RUNS
+        )
         waited.append(speed.waited)
         tried.append(Pace(workers, threads, 1, speed.items_per_second))
     assert encoder is not None  # there is always one worker
-    best = _choose_split(tried, 1 if encoder.manifest.batch_invariant else PREFERRED_WORKERS)
+    best = _choose_split(tried, preferred_workers)
     if best is not tried[-1]:
         encoder = None
         encoder = open_encoder(best.threads)
@@ -113,18 +118,25 @@ def _choose_split(tried: Sequence[Pace], preferred: int) -> Pace:
     return min(as_fast, key=lambda pace: abs(pace.workers - preferred))
 
 
-def _measure(encoder: Encoder, inputs: NDArray[Any], *, workers: int, seconds: float) -> _Speed:
+def _measure(
+    encoder: Encoder, inputs: NDArray[Any], *, workers: int, seconds: float, least_runs: int = 1
+) -> _Speed:
     """With `workers` threads that each run `inputs` again and again: the better half of the trial,
     since what else runs on the node only slows it down."""
     for _ in range(WARM_UP_RUNS):
         encoder.embed_prepared(inputs)
     with ThreadPoolExecutor(workers) as pool:
-        halves = [_run(encoder, inputs, pool, workers, seconds / 2) for _ in range(2)]
+        halves = [_run(encoder, inputs, pool, workers, seconds / 2, least_runs) for _ in range(2)]
     return max(halves, key=lambda half: half.items_per_second)
 
 
 def _run(
-    encoder: Encoder, inputs: NDArray[Any], pool: ThreadPoolExecutor, workers: int, seconds: float
+    encoder: Encoder,
+    inputs: NDArray[Any],
+    pool: ThreadPoolExecutor,
+    workers: int,
+    seconds: float,
+    least_runs: int,
 ) -> _Speed:
     """Only runs that ended count, over the time until the last of them did."""
     started = time.perf_counter()
@@ -132,7 +144,7 @@ def _run(
     def run() -> tuple[int, float]:
         contention = Contention()
         runs = 0
-        while runs < TRIAL_RUNS and time.perf_counter() - started < seconds:
+        while runs < least_runs or (runs < TRIAL_RUNS and time.perf_counter() - started < seconds):
             encoder.embed_prepared(inputs)
             runs += 1
         return runs, contention.share()

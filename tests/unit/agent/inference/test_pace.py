@@ -15,7 +15,7 @@ from tiny_artifacts import TinyArtifact, build_artifact
 from rsq.encoder import Encoder
 from rsq.errors import InternalError
 from rsq_agent.inference.contention import Contention
-from rsq_agent.inference.pace import find_pace, splits
+from rsq_agent.inference.pace import LEAST_RUNS, WARM_UP_RUNS, find_pace, splits
 
 INPUTS = np.zeros((8, 8), np.int64)
 
@@ -84,16 +84,46 @@ def test_one_worker_stays_and_takes_batches_where_the_device_runs_one_at_a_time(
     assert isinstance(encoder, TimedEncoder)
 
 
-def test_an_artifact_whose_batches_matter_gets_single_items_and_no_one_waits_behind_one_worker(
-    artifact: TinyArtifact,
-) -> None:
+def test_an_artifact_whose_batches_matter_gets_single_items(artifact: TinyArtifact) -> None:
     def open_encoder(threads: int) -> Encoder:
-        encoder = TimedEncoder(artifact, alone=0.03, slots=1)
+        encoder = TimedEncoder(artifact, alone=0.01, slots=1)
         encoder.manifest = replace(encoder.manifest, batch_invariant=False)
         return encoder
 
-    _, pace = find_pace(open_encoder, INPUTS, cores=4, trial_seconds=0.3)
-    assert (pace.workers, pace.batch) == (2, 1)  # 1, 2 and 4 are equally fast
+    assert find_pace(open_encoder, INPUTS, cores=2, trial_seconds=0.1)[1].batch == 1
+
+
+@pytest.mark.parametrize("preferred", [1, 2, 4])
+def test_of_equally_fast_splits_the_preferred_one_is_taken(
+    artifact: TinyArtifact, preferred: int
+) -> None:
+    _, pace = find_pace(
+        lambda threads: TimedEncoder(artifact, alone=0.03, slots=1),
+        INPUTS,
+        cores=4,
+        preferred_workers=preferred,
+        trial_seconds=0.3,
+    )
+    assert pace.workers == preferred
+
+
+def test_a_slow_tower_gets_enough_runs_to_be_told_apart(artifact: TinyArtifact) -> None:
+    runs = 0
+
+    class Counted(TimedEncoder):
+        def embed_prepared(self, inputs: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+            nonlocal runs
+            runs += 1
+            return super().embed_prepared(inputs)
+
+    # The whole trial would be over before the second run of one half.
+    find_pace(
+        lambda threads: Counted(artifact, alone=0.05, slots=1),
+        INPUTS[:1],
+        cores=1,
+        trial_seconds=0.02,
+    )
+    assert runs == WARM_UP_RUNS + 2 * LEAST_RUNS
 
 
 def test_a_device_that_fails_says_so(artifact: TinyArtifact) -> None:
