@@ -49,7 +49,7 @@ _TOLD_BY_HITS = 10
 _MAX_NEAR_HITS = 20  # widths are measured for ten
 # How many candidates by int8, per hit, are compared by float32. At 100,000 x 256 of real embeddings
 # plus noise recall@10 stays below 0.994 with 2.0, however wide; 3.0 takes no longer.
-_OVERSAMPLING = 5.0
+_OVERSAMPLING = 3.0
 # Qdrant's defaults for the graph.
 _HNSW_M = 16
 _HNSW_EF_CONSTRUCT = 100

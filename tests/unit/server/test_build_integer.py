@@ -50,6 +50,7 @@ def build(pair: ExportedPair, tmp_path: Path) -> Build:
 
 @pytest.mark.parametrize("tower", TOWERS)
 @pytest.mark.parametrize("mode", MODES)
+@pytest.mark.exact_int8
 def test_vectors_stay_close_to_fp32_and_alone_equals_any_batch(
     pair: ExportedPair, build: Build, tower: Tower, mode: Mode
 ) -> None:
@@ -68,6 +69,7 @@ def test_vectors_stay_close_to_fp32_and_alone_equals_any_batch(
 
 
 @pytest.mark.parametrize("tower", TOWERS)
+@pytest.mark.exact_int8
 def test_two_products_are_far_closer_than_one(
     pair: ExportedPair, build: Build, tower: Tower
 ) -> None:
@@ -114,6 +116,7 @@ def test_only_the_planned_sites_change(pair: ExportedPair, tmp_path: Path) -> No
     ("lookups", "kind"),
     [("int8", ir.DataType.INT8), ("half", ir.DataType.FLOAT16), ("float", ir.DataType.FLOAT)],
 )
+@pytest.mark.exact_int8
 def test_the_embedding_table_is_stored_as_asked(
     pair: ExportedPair, build: Build, lookups: Lookups, kind: ir.DataType
 ) -> None:
@@ -178,6 +181,7 @@ def _int8(weight: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.
 
 
 @pytest.mark.parametrize("with_bias", [True, False])
+@pytest.mark.exact_int8
 def test_a_layer_computes_the_documented_formula(
     layer: tuple[NDArray[np.float32], ...], tmp_path: Path, with_bias: bool
 ) -> None:
@@ -192,6 +196,7 @@ def test_a_layer_computes_the_documented_formula(
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.exact_int8
 def test_an_activation_function_uses_all_levels_and_loses_nothing_to_its_shift(
     layer: tuple[NDArray[np.float32], ...], tmp_path: Path
 ) -> None:
@@ -211,6 +216,7 @@ def test_an_activation_function_uses_all_levels_and_loses_nothing_to_its_shift(
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.exact_int8
 def test_constant_scales_clip_what_lies_beyond_them(
     layer: tuple[NDArray[np.float32], ...], tmp_path: Path
 ) -> None:

@@ -53,6 +53,7 @@ def size_of(folder: Path) -> int:
 
 
 @pytest.mark.parametrize("variant", BUILT)
+@pytest.mark.exact_int8
 def test_each_recipe_builds_both_towers_and_they_stay_close_to_fp32(
     pair: ExportedPair, builders: dict[Tower, TowerBuilder], tmp_path: Path, variant: str
 ) -> None:
