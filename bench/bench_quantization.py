@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from rsq.encoder import INPUT_NAMES
 from rsq.manifest import TOWERS, Tower
+from rsq.onnx_session import session_options
 from rsq.similarity import normalise, row_cosines
 from rsq_server.build.external_data import GRAPH_NAME
 from rsq_server.build.load import load_encoder
@@ -48,9 +49,7 @@ Run = Callable[[NDArray[Any]], Any]
 
 
 def open_session(folder: Path, threads: int, *, profile: Path | None = None) -> Any:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
+    options = session_options(threads)
     if profile is not None:
         options.enable_profiling = True
         options.profile_file_prefix = str(profile)
@@ -152,18 +151,21 @@ def profile_operators(folder: Path, tower: Tower, row: NDArray[Any]) -> dict[str
     return {name: us / 1e3 / (WARM + ROUNDS) for name, us in times.most_common(12)}
 
 
-def measure_memory(folder: Path, tower: Tower, row: NDArray[Any]) -> dict[str, int]:
-    """Rise of peak and resident memory over a process after its imports, at batch 1."""
+def measure_memory(
+    folder: Path, row: NDArray[Any], *, as_without_vnni: bool = False
+) -> dict[str, int]:
+    """Rise of peak and resident memory over a process after its imports, at batch 1;
+    `as_without_vnni` has ONNX Runtime make int8 weights uint8, as it must there."""
     # A child starts with its parent's peak; writing 5 to clear_refs sets it back.
     script = (
         "import gc, json, re, sys, numpy, onnxruntime\n"
+        "from rsq.onnx_session import session_options\n"
         "def read(name):\n"
         "    text = open('/proc/self/status').read()\n"
         "    return 1024 * int(re.search(name + r':\\s+(\\d+)', text)[1])\n"
-        "row = numpy.load(sys.argv[2]); gc.collect()\n"
+        "row = numpy.load(sys.argv[2]); options = session_options(2); gc.collect()\n"
+        "if sys.argv[3:]: options.add_session_config_entry(sys.argv[3], '1')\n"
         "open('/proc/self/clear_refs', 'w').write('5'); before = read('VmRSS')\n"
-        "options = onnxruntime.SessionOptions(); options.intra_op_num_threads = 2\n"
-        "options.log_severity_level = 3\n"
         "session = onnxruntime.InferenceSession(sys.argv[1], options,"
         " providers=['CPUExecutionProvider'])\n"
         "for _ in range(3): session.run(None, {session.get_inputs()[0].name: row})\n"
@@ -172,7 +174,8 @@ def measure_memory(folder: Path, tower: Tower, row: NDArray[Any]) -> dict[str, i
     with tempfile.TemporaryDirectory() as work:
         path = Path(work) / "row.npy"
         np.save(path, row)
-        command = [sys.executable, "-c", script, str(folder / GRAPH_NAME), str(path)]
+        entries = ["session.x64quantprecision"] if as_without_vnni else []
+        command = [sys.executable, "-c", script, str(folder / GRAPH_NAME), str(path), *entries]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
     return dict(json.loads(done.stdout))
 
@@ -241,7 +244,7 @@ def run(checkpoint: Path, work: Path, openvino: str | None, rounds: int) -> dict
             name: sum(f.stat().st_size for f in folder.iterdir())
             for name, folder in folders.items()
         }
-        memory = {name: measure_memory(folder, tower, row) for name, folder in folders.items()}
+        memory = {name: measure_memory(folder, row) for name, folder in folders.items()}
         result[tower] = {
             "one_thread": alone_times,
             "throughput_two_cores": throughput,
@@ -268,8 +271,7 @@ def update_memory(folder: Path, out: Path) -> None:
     for tower in TOWERS:
         row = towers.test_inputs(tower, 1)
         memory = {
-            name: measure_memory(towers.folder(tower, name), tower, row)
-            for name in ("export", *VARIANTS)
+            name: measure_memory(towers.folder(tower, name), row) for name in ("export", *VARIANTS)
         }
         memory = {"fp32": memory.pop("export"), **memory}
         peaks = {name: one["peak"] / memory["fp32"]["peak"] for name, one in memory.items()}

@@ -13,15 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import onnxruntime as ort
 
+from rsq.onnx_session import session_options
+
 
 def main() -> None:
     graph, rows_path, workers, threads = sys.argv[1:]
     rows = np.load(rows_path)
     sessions = []
     for _ in range(int(workers)):
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = int(threads)
-        options.log_severity_level = 3
+        options = session_options(int(threads))
         sessions.append(ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"]))
     name = sessions[0].get_inputs()[0].name
 

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from tokenizers import Tokenizer
 
+from rsq.onnx_session import session_options
+
 SERVICE = "plain.Embedding"
 
 
 def open_session(graph: str, threads: int) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
+    options = session_options(threads)
     return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 

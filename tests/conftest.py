@@ -23,13 +23,3 @@ def rsq_data() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return folder
-
-
-@pytest.fixture(autouse=True)
-def _exact_int8(request: pytest.FixtureRequest) -> None:
-    if request.node.get_closest_marker("exact_int8") is None:
-        return
-    from int8_device import multiplies_exactly  # loads ONNX Runtime
-
-    if not multiplies_exactly():
-        pytest.skip("uint8 x int8 products saturate on this CPU, which has no VNNI")

@@ -83,7 +83,6 @@ def test_search_by_image_finds_the_image_itself(world: Programs) -> None:
     assert result.json()["hits"][0]["uri"] == str(image)
 
 
-@pytest.mark.exact_int8
 def test_pull_prints_the_shape_that_scripts_rely_on(world: Programs) -> None:
     plan = world.pull("demo", "--vram", "2GB", "--plan", "--json").json()
     assert plan["bytes_to_fetch"] == 0
@@ -98,7 +97,6 @@ def test_pull_prints_the_shape_that_scripts_rely_on(world: Programs) -> None:
     assert len(done["candidates"]) == 4
 
 
-@pytest.mark.exact_int8
 def test_one_tower_can_be_planned_alone(world: Programs) -> None:
     plan = world.pull("demo@production", "--tower", "text", "--pin", "int8", "--plan", "--json")
     assert [(c["tower"], c["variant"]) for c in plan.json()["chosen"]] == [("text", "int8")]
@@ -122,7 +120,6 @@ def test_a_budget_that_is_no_size(world: Programs, size: str) -> None:
     assert "size" in message or "byte" in message
 
 
-@pytest.mark.exact_int8
 def test_a_budget_that_nothing_fits_lists_every_candidate(world: Programs) -> None:
     command = ("rsq-agent", "pull", "demo", "--vram", "1MB", "--server", world.server)
     code, message = _fails(world, *command)

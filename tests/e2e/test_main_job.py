@@ -10,7 +10,6 @@ from bench_main_job import run
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-@pytest.mark.exact_int8
 def test_each_variant_is_still_the_same_search_engine(tmp_path: Path, rsq_data: Path) -> None:
     result = run(tmp_path / "home", rsq_data)
     rows = {row["variant"]: row for row in result["rows"]}

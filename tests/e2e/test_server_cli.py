@@ -267,7 +267,6 @@ def given(tmp_path: Path) -> Input:
 
 
 @pytest.mark.slow
-@pytest.mark.exact_int8
 def test_a_published_checkpoint_prints_what_show_prints(shell: Shell, given: Input) -> None:
     publish = ("publish", given.source, "--name", "tiny", "--evaluation", given.evaluation)
     first = shell.run(*publish, "--variants", "fp32, int8", "--alias", "production")

@@ -120,7 +120,6 @@ def published(shared: World) -> PublishResult:
     return shared.publish(alias="production", batches=(1, 3))
 
 
-@pytest.mark.exact_int8
 def test_a_version_holds_every_variant_of_both_towers_with_its_records(
     shared: World, published: PublishResult
 ) -> None:
@@ -188,7 +187,6 @@ def test_publishing_again_gives_the_same_ids_and_reuses_every_blob(
     assert shared.catalogue.resolve_reference("tiny").version == 1  # its alias did not move
 
 
-@pytest.mark.exact_int8
 def test_fp32_is_always_the_reference_and_stored_where_asked_for(
     world: World,
 ) -> None:
@@ -204,7 +202,6 @@ def test_fp32_is_always_the_reference_and_stored_where_asked_for(
     assert evaluation.metrics["cosine_mean"] < 1 - 1e-7
 
 
-@pytest.mark.exact_int8
 def test_the_table_and_the_json_are_of_one_version(published: PublishResult) -> None:
     found = version_to_json(published.version)
     rows = version_table_rows(published.version)
@@ -303,7 +300,6 @@ def test_a_checkpoint_without_weights_is_refused(world: World) -> None:
     world.assert_nothing_left()
 
 
-@pytest.mark.exact_int8
 def test_a_clip_checkpoint_is_published_with_softmax_scoring_and_its_own_preprocessing(
     tmp_path: Path,
 ) -> None:

@@ -5,16 +5,17 @@
                              then the rest, each at a multiple of 64 bytes, both as the graph
                           uses them
 
-So a tensor's place depends on the graph and on sizes alone: when some values change, the others
-keep their offsets and their chunks keep their digests. What belongs together lies together: names
-would scatter a head's weights, since the exporter numbers those that it folds, and each piece costs
-a chunk at its edges. Aligning the small ones to 64 KiB too would cost 10-80 % of the file (measured
-on SigLIP towers); 64 bytes is a cache line.
+A tensor that several initializers hold lies there once. A tensor's place depends on the graph and
+on sizes alone: when some values change, the others keep their offsets and their chunks keep their
+digests. What belongs together lies together: names would scatter a head's weights, since the
+exporter numbers those that it folds, and each piece costs a chunk at its edges. Aligning the small
+ones to 64 KiB too would cost 10-80 % of the file (measured on SigLIP towers); 64 bytes is a cache
+line.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -70,17 +71,28 @@ def _strip(model: ir.Model) -> None:
             value.type = value.shape = None
 
 
-def _place(model: ir.Model) -> Iterator[tuple[ir.Value, int]]:
-    """(initializer, offset in bytes) for each tensor that goes into the weights file."""
-    sized = [(value, _tensor_of(value).nbytes) for value in _in_order_of_use(model.graph)]
-    large = [(value, size) for value, size in sized if size >= _LARGE_BYTES]
-    small = [(value, size) for value, size in sized if _INLINE_BYTES <= size < _LARGE_BYTES]
+def _place(model: ir.Model) -> Iterator[tuple[list[ir.Value], int]]:
+    """(the initializers that hold it, offset in bytes) for each tensor that goes into the weights
+    file."""
+    holders: dict[Hashable, list[ir.Value]] = {}
+    for value in _in_order_of_use(model.graph):
+        holders.setdefault(_identity(_tensor_of(value)), []).append(value)
+    sized = [(values, _tensor_of(values[0]).nbytes) for values in holders.values()]
+    large = [(values, size) for values, size in sized if size >= _LARGE_BYTES]
+    small = [(values, size) for values, size in sized if _INLINE_BYTES <= size < _LARGE_BYTES]
     offset = 0
     for tensors, alignment in ((large, _LARGE_ALIGNMENT), (small, _SMALL_ALIGNMENT)):
-        for value, size in tensors:
+        for values, size in tensors:
             offset = -(-offset // alignment) * alignment
-            yield value, offset
+            yield values, offset
             offset += size
+
+
+def _identity(tensor: ir.TensorProtocol) -> Hashable:
+    """Equal for one tensor and for two that are the same stretch of a file."""
+    if isinstance(tensor, ir.ExternalTensor):
+        return tensor.path, tensor.offset, tensor.length
+    return id(tensor)
 
 
 def _in_order_of_use(graph: ir.Graph) -> list[ir.Value]:
@@ -96,22 +108,23 @@ def _in_order_of_use(graph: ir.Graph) -> list[ir.Value]:
     return [*used, *unused.values()]
 
 
-def _write_weights(places: list[tuple[ir.Value, int]], folder: Path) -> None:
+def _write_weights(places: list[tuple[list[ir.Value], int]], folder: Path) -> None:
     with (folder / WEIGHTS_NAME).open("wb") as file:
-        for value, offset in places:
-            tensor = _tensor_of(value)
+        for values, offset in places:
+            tensor = _tensor_of(values[0])
             array = np.ascontiguousarray(tensor.numpy())
             file.write(bytes(offset - file.tell()))
             file.write(array.data)
-            value.const_value = ir.ExternalTensor(
-                WEIGHTS_NAME,
-                offset,
-                array.nbytes,
-                tensor.dtype,
-                shape=ir.Shape(array.shape),
-                name=str(value.name),
-                base_dir=folder,
-            )
+            for value in values:
+                value.const_value = ir.ExternalTensor(
+                    WEIGHTS_NAME,
+                    offset,
+                    array.nbytes,
+                    tensor.dtype,
+                    shape=ir.Shape(array.shape),
+                    name=str(value.name),
+                    base_dir=folder,
+                )
 
 
 def _tensor_of(value: ir.Value) -> ir.TensorProtocol:

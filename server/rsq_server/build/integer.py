@@ -31,6 +31,7 @@ from rsq_server.build.linears import (
     Linear,
     Site,
     add_constant,
+    add_twin,
     drop_unused,
     find_lookups,
     find_sites,
@@ -148,13 +149,17 @@ class _Rewriter:
         tape = ir.tape.Tape()
         # The kernel adds the bias itself where no scale of the tokens comes between.
         fused = [bias] if bias is not None and parts[0].scales is None else []
+        # On a CPU without VNNI the runtime makes weights and their zero points uint8, each for one
+        # reader only, and releases up to 1.28 end the process where no zero point is given.
+        weights = [weight, *(add_twin(self._graph, weight) for _ in parts[1:])]
+        zeros = [self._constant(f"{own.name}_zero", np.array(0, np.int8)) for own in weights]
         products = [
             tape.op(
                 "MatMulIntegerToFloat",
-                [part.values, weight, part.factor, columns, part.zero_point, None, *fused],
+                [part.values, own, part.factor, columns, part.zero_point, zero, *fused],
                 domain=_CONTRIB,
             )
-            for part in parts
+            for part, own, zero in zip(parts, weights, zeros, strict=True)
         ]
         product = products[0] if len(products) == 1 else tape.op("Add", products)
         if parts[0].scales is not None:

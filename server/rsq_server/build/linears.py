@@ -170,6 +170,15 @@ def add_constant(graph: ir.Graph, name: str, array: NDArray[np.generic]) -> ir.V
     return value
 
 
+def add_twin(graph: ir.Graph, value: ir.Value) -> ir.Value:
+    """A second initializer with the tensor of the constant `value`, of which the file has one."""
+    assert value.const_value is not None
+    name = f"{value.name}_twin"
+    twin = ir.val(name, dtype=value.dtype, shape=value.shape, const_value=value.const_value)
+    graph.register_initializer(twin)
+    return twin
+
+
 def replace_value(old: ir.Value, new: ir.Value) -> None:
     """Gives `new` the readers of `old`, and its name, type and shape where it is computed."""
     old.replace_all_uses_with(new, replace_graph_outputs=True)

@@ -20,6 +20,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from rsq.errors import BadSource
+from rsq.onnx_session import session_options
 from rsq.providers import CPU_PROVIDER
 from rsq_server.build.external_data import open_model
 from rsq_server.build.integer import TensorScale
@@ -161,10 +162,7 @@ class Observer:
 
 
 def _open(graph: Path, threads: int) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    return ort.InferenceSession(str(graph), options, providers=[CPU_PROVIDER])
+    return ort.InferenceSession(str(graph), session_options(threads), providers=[CPU_PROVIDER])
 
 
 def _group_by_memory(sites: Sequence[Site]) -> Iterator[list[Site]]:

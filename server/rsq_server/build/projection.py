@@ -12,7 +12,7 @@ import onnx_ir as ir
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from rsq.onnx_session import OUTPUT_NAME
+from rsq.onnx_session import OUTPUT_NAME, session_options
 from rsq.providers import CPU_PROVIDER
 from rsq_server.build.external_data import open_model
 from rsq_server.build.last_layer import Fit, find_last_layer, fit_last_layer
@@ -47,9 +47,7 @@ def _run(folder: Path, values: list[str], batches: Batches) -> Iterator[list[NDA
                     model.graph.outputs.append(value)
     with tempfile.NamedTemporaryFile(suffix=".onnx", dir=folder) as file:
         ir.save(model, file.name)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = available_workers()
-        options.log_severity_level = 3
+        options = session_options(available_workers())
         session = ort.InferenceSession(file.name, options, providers=[CPU_PROVIDER])
     (tower_input,) = session.get_inputs()
     for batch in batches():

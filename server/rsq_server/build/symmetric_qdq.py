@@ -54,6 +54,9 @@ def _wrap(
             [
                 add_constant(graph, f"{linear.name}_int8", values.T if transposed else values),
                 add_constant(graph, f"{linear.name}_scale", columns),
+                # On a CPU without VNNI the runtime makes these uint8 with the weight, and can for
+                # one reader only; left out, it puts one where each column needs its own.
+                add_constant(graph, f"{linear.name}_zero", np.zeros(len(columns), np.int8)),
             ],
             {"axis": 0 if transposed else 1},
         )

@@ -111,6 +111,15 @@ def test_caches_are_made_for_those_that_compile(runtime: FakeRuntime, tmp_path: 
     assert (tmp_path / "compiled").is_dir()
 
 
+@pytest.mark.parametrize("saturates", [False, True])
+def test_weights_become_uint8_where_products_saturate_and_nowhere_else(
+    runtime: FakeRuntime, saturates: bool
+) -> None:
+    runtime.saturates = saturates
+    _open()
+    assert ("session.x64quantprecision" in runtime.options[0]) == saturates
+
+
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> TinyArtifact:
     return build_artifact(tmp_path_factory.mktemp("text"), "text")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from rsq.chunks import describe_file
 from rsq_server.build.external_data import GRAPH_NAME, WEIGHTS_NAME, open_model, save_model
+from rsq_server.build.linears import add_twin
 
 KIB = 1 << 10
 
@@ -129,3 +130,21 @@ def test_saved_model_can_be_saved_again_from_its_files(tmp_path: Path) -> None:
     for name in (GRAPH_NAME, WEIGHTS_NAME):
         contents = {(tmp_path / side / name).read_bytes() for side in ("first", "second", "third")}
         assert len(contents) == 1
+
+
+@pytest.mark.parametrize("size", [10, 1000, 100_000])
+def test_a_tensor_that_two_initializers_hold_is_written_once(tmp_path: Path, size: int) -> None:
+    model = make_model(make_arrays([size, 500]))
+    first = model.graph.initializers["t0"]
+    twin = add_twin(model.graph, first)
+    model.graph.append(ir.node("Identity", [twin]))
+    save_model(model, tmp_path / "out")
+    save_model(open_model(tmp_path / "out"), tmp_path / "again")
+    for folder in (tmp_path / "out", tmp_path / "again"):
+        places = read_places(folder)
+        assert places.get(str(twin.name)) == places.get("t0")
+        loaded = {t.name: t for t in onnx.load(folder / GRAPH_NAME).graph.initializer}
+        one, other = (onnx.numpy_helper.to_array(loaded[str(v.name)]) for v in (first, twin))
+        np.testing.assert_array_equal(one, other)
+        alone = max(offset + length for offset, length in places.values())
+        assert (folder / WEIGHTS_NAME).stat().st_size == alone
