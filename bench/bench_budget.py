@@ -5,10 +5,10 @@ grid of budgets, batches and tower sets. Every set of artifacts that can be chos
 fresh process of its own (peak_together.py), all its towers at once with batches of many sizes, and
 the rise of its peak resident memory is the truth.
 
-Three times, by what the resolver knows: what `rsq.profiling` measures of one artifact at a time at
-the publisher's batches, taken anew here so that both sides are of one release; the same with one of
-the two batches left out; and nothing, so that it has file sizes only. Between and beyond the
-measured batches it interpolates, which is told apart.
+Five times, by what the resolver knows: what `rsq.profiling` measures of one artifact at a time at
+the publisher's batches, taken anew here so that both sides are of one release; the same with one or
+two of them left out, such as the largest, which nodes need not have measured; and nothing, so that
+it has file sizes only. Between and beyond measured batches it interpolates, which is told apart.
 """
 
 from __future__ import annotations
@@ -41,11 +41,13 @@ from rsq.rpc.registry import RegistryClient
 from rsq.units import format_size
 from rsq_agent.cache import Cache
 from rsq_agent.pulling.pull import fetch_plan, plan_pull
+from rsq_server.build.profile import DEFAULT_BATCHES, LARGEST_TIMED_BATCH
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CPU = Device("cpu", (CPU_PROVIDER,))
-PROFILED = (1, 8)  # batches, as a publisher measures them
 BATCHES = (1, 4, 8, 16, 32)
+# Which batches were measured. What a publisher measures stands first.
+MEASURED = (DEFAULT_BATCHES, (1, 8), (8,), (1,), ())
 TOWER_SETS: tuple[tuple[Tower, ...], ...] = (TOWERS, ("vision",), ("text",))
 BUDGETS = 60  # evenly spaced ratios from half the smallest peak to a half more than the largest
 BAR_SHARE, BAR_BYTES = 0.10, 50_000_000  # the prediction is near enough within either
@@ -118,6 +120,7 @@ class Node:
                     provider=CPU_PROVIDER,
                     threads=self._threads,
                     seconds=0.5,
+                    quick=batch > LARGEST_TIMED_BATCH,
                 ),
                 artifact_id=row.id,
                 device=self.device.device_class,
@@ -126,7 +129,7 @@ class Node:
                 threads=self._threads,
                 source=PUBLISHER,
             )
-            for batch in PROFILED
+            for batch in DEFAULT_BATCHES
         ]
         return replace(row, profiles=tuple(profiles))
 
@@ -167,6 +170,12 @@ class Node:
 def sets_of(version: VersionRow, towers: Iterable[Tower]) -> list[tuple[ArtifactRow, ...]]:
     choices = [[row for row in version.artifacts if row.tower == tower] for tower in towers]
     return list(itertools.product(*choices))
+
+
+def name_case(batches: Sequence[int]) -> str:
+    if not batches:
+        return "nothing measured"
+    return f"measured at {', '.join(map(str, batches))}"
 
 
 def with_profiles(version: VersionRow, batches: Sequence[int]) -> VersionRow:
@@ -244,12 +253,7 @@ def run(registry_home: Path, work: Path, budgets: int, threads: int) -> dict[str
     node = Node(work, CPU, threads)
     version = node.fetch(registry_home)
     version = replace(version, artifacts=tuple(node.profile(row) for row in version.artifacts))
-    cases = {
-        "measured at 1 and 8": with_profiles(version, PROFILED),
-        "measured at 8 only": with_profiles(version, (8,)),
-        "measured at 1 only": with_profiles(version, (1,)),
-        "nothing measured": with_profiles(version, ()),
-    }
+    cases = {name_case(batches): with_profiles(version, batches) for batches in MEASURED}
     found: dict[str, Any] = {}
     for knows, known in cases.items():
         points = find_points(node, known, knows)

@@ -31,16 +31,20 @@ class Outcome:
         self.refused += other.refused
 
     def to_json(self) -> dict[str, Any]:
-        found: dict[str, Any] = {
+        """The percentiles are null where fewer than two calls were answered."""
+        p50 = p95 = p99 = None
+        if len(self.latencies_ms) >= 2:
+            cuts = statistics.quantiles(self.latencies_ms, n=100)
+            p50, p95, p99 = cuts[49], cuts[94], cuts[98]
+        return {
             "per_second": len(self.latencies_ms) / self.seconds,
             "answered": len(self.latencies_ms),
             "refused": self.refused,
+            "p50_ms": p50,
+            "p95_ms": p95,
+            "p99_ms": p99,
+            "p99_over_p50": p99 / p50 if p50 and p99 else None,
         }
-        if len(self.latencies_ms) >= 2:
-            cuts = statistics.quantiles(self.latencies_ms, n=100)
-            found |= {"p50_ms": cuts[49], "p95_ms": cuts[94], "p99_ms": cuts[98]}
-            found["p99_over_p50"] = cuts[98] / cuts[49]
-        return found
 
 
 def run_closed(call: Callable[[int], None], *, clients: int, seconds: float) -> Outcome:

@@ -69,9 +69,13 @@ def compare_splits(
 
 def show_splits(rows: dict[str, Any]) -> None:
     for name, row in rows.items():
+        title = f"  {LOAD_SHARE:.0%} load, {name:34}"
+        if row["p50_ms"] is None:
+            print(f"{title} {row['answered']} answered and {row['refused']} refused")
+            continue
         refused = row["refused"] / (row["refused"] + row["answered"])
         print(
-            f"  {LOAD_SHARE:.0%} load, {name:34} p50 {row['p50_ms']:5.0f} p95 {row['p95_ms']:5.0f} "
+            f"{title} p50 {row['p50_ms']:5.0f} p95 {row['p95_ms']:5.0f} "
             f"p99 {row['p99_ms']:5.0f} ms, p99/p50 {row['p99_over_p50']:.2f}, refused {refused:.1%}"
         )
 

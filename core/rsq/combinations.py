@@ -10,6 +10,7 @@ from functools import cached_property
 
 from rsq.candidates import Option
 from rsq.manifest import Tower
+from rsq.prediction import Prediction, share
 from rsq.records import ArtifactRow, VersionRow
 from rsq.resolution import Objective, Reason, Request
 
@@ -27,8 +28,15 @@ class Combination:
     accuracy: float
 
     @cached_property
+    def predictions(self) -> list[Prediction]:
+        """Of each option beside the others; by itself it may need a little more."""
+        alone = [option.prediction for option in self.options]
+        one_runtime = len({option.provider for option in self.options}) == 1
+        return share(alone) if one_runtime else alone
+
+    @cached_property
     def peak_bytes(self) -> int:
-        return sum(option.peak_bytes for option in self.options)
+        return sum(prediction.peak_bytes for prediction in self.predictions)
 
     @cached_property
     def p50_ms(self) -> float:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rsq.records import PUBLISHER, ArtifactRow, Profile
 from rsq.trusted_reports import Believed, believe, collect_votes
@@ -32,6 +32,10 @@ ESTIMATED_MARGIN = 0.25
 # No report is believed below this share of the file size. Weights are held once at least, but for
 # rows of a memory-mapped embedding table that no text has used; the least measured is 0.89.
 FLOOR_SHARE = 0.5
+# What two towers of one runtime have in common: its code in memory and its threads, which every
+# measurement of a tower by itself counts. On a CPU each of 45 pairs took 11 to 17 MB less than its
+# towers did apart (bench/results/budget.json).
+SHARED_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,16 @@ def predict_peak(
         expected = _estimate(row.size_bytes, batch=batch, on_gpu=on_gpu)
         basis = f"from {format_size(row.size_bytes)} of files"
     return _predict(expected, expected * ESTIMATED_MARGIN, estimated=True, basis=basis)
+
+
+def share(predictions: Sequence[Prediction]) -> list[Prediction]:
+    """The same in one process and runtime. What the towers have in common stands for all margins
+    but the widest, as far as it goes: what is expected of each, and that margin, remain."""
+    widest = max(range(len(predictions)), key=lambda at: predictions[at].margin_bytes)
+    return [
+        one if at == widest else _narrow(one, min(one.margin_bytes, SHARED_BYTES))
+        for at, one in enumerate(predictions)
+    ]
 
 
 def estimate_peak(size_bytes: int, *, batch: int, on_gpu: bool) -> int:
@@ -178,6 +192,14 @@ def _estimate(size_bytes: int, *, batch: int, on_gpu: bool) -> float:
 
 def _predict(expected: float, margin: float, *, estimated: bool, basis: str) -> Prediction:
     return Prediction(int(expected) + int(margin), int(margin), estimated, basis)
+
+
+def _narrow(prediction: Prediction, by_bytes: int) -> Prediction:
+    return replace(
+        prediction,
+        peak_bytes=prediction.peak_bytes - by_bytes,
+        margin_bytes=prediction.margin_bytes - by_bytes,
+    )
 
 
 def _interpolate(points: Mapping[int, Believed], batch: int) -> float:

@@ -30,6 +30,7 @@ class Job:
     provider: str
     threads: int
     seconds: float
+    quick: bool
     memory_bytes: int | None
     cache_folder: str | None
     allow_cpu: bool
@@ -63,9 +64,11 @@ def measure(
     provider: str,
     threads: int,
     seconds: float = RUN_SECONDS,
+    quick: bool = False,
     rules: DeviceRules = NO_RULES,
 ) -> Measurement:
-    """Measures the artifact whose files lie in `folder`, and replays its golden probe.
+    """Measures the artifact whose files lie in `folder`, and replays its golden probe. `quick` is
+    for memory: it takes one run after the warm-up, and the times are that run's.
 
     Raises ProbeFailed when the probe fails there, CpuFallback when the CPU would run it though it
     was asked for elsewhere, EnvironmentFault when the process dies, hangs or can't load it.
@@ -77,6 +80,7 @@ def measure(
         provider=provider,
         threads=threads,
         seconds=seconds,
+        quick=quick,
         memory_bytes=rules.memory_bytes,
         cache_folder=str(rules.cache_folder) if rules.cache_folder is not None else None,
         allow_cpu=rules.allow_cpu,

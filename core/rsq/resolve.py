@@ -17,7 +17,7 @@ from rsq.candidates import Option, find_provider, to_option
 from rsq.combinations import Combination, accuracy_of, combine
 from rsq.errors import BadInput, NotFound, NothingFits
 from rsq.manifest import Tower
-from rsq.prediction import measure_speeds
+from rsq.prediction import Prediction, measure_speeds
 from rsq.reasons import describe_failure, explain
 from rsq.records import ArtifactRow, VersionRow
 from rsq.resolution import (
@@ -86,7 +86,7 @@ def resolve(version: VersionRow, request: Request) -> Resolution:
     refusals = (Reason.BELOW_ACCURACY, Reason.OVER_BUDGET)
     ranking.sort(key=lambda ranked: ranked.reason in refusals)
     return Resolution(
-        chosen=tuple(_to_choice(option) for option in best.options),
+        chosen=tuple(map(_to_choice, best.options, best.predictions)),
         candidates=tuple(candidates),
         predicted_peak_bytes=best.peak_bytes,
         ranking=tuple(ranking),
@@ -133,16 +133,16 @@ def _consider(
     return to_option(row, provider, request, speeds)
 
 
-def _to_choice(option: Option) -> Choice:
+def _to_choice(option: Option, prediction: Prediction) -> Choice:
     return Choice(
         tower=option.row.tower,
         variant=option.row.variant,
         id=option.row.id,
         provider=option.provider,
-        predicted_peak_bytes=option.peak_bytes,
-        margin_bytes=option.prediction.margin_bytes,
-        estimated=option.prediction.estimated,
-        basis=option.prediction.basis,
+        predicted_peak_bytes=prediction.peak_bytes,
+        margin_bytes=prediction.margin_bytes,
+        estimated=prediction.estimated,
+        basis=prediction.basis,
         p50_ms=_known(option.p50_ms),
     )
 

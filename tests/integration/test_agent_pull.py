@@ -12,6 +12,7 @@ from fake_registry import FakeRegistry, serve_registry
 from tiny_artifacts import TinyArtifact, build_artifact, build_version
 
 from rsq.errors import Exhausted, IntegrityError, NotFound, NothingFits, ProbeFailed
+from rsq.prediction import SHARED_BYTES
 from rsq.providers import CPU_PROVIDER
 from rsq.resolve import Device, Request
 from rsq.rpc import patience
@@ -215,6 +216,14 @@ def test_proving_measures_on_this_device_and_refuses_a_broken_artifact(
     ] * 2
     with pytest.raises(NothingFits, match="Measured on this node"):
         check_budget(plan, profiles, Request(REQUEST.device, budget_bytes=1))
+    apart = sum(
+        max(p.peak_bytes for p in profiles if p.artifact_id == choice.id)
+        for choice in plan.resolution.chosen
+    )
+    together = apart - SHARED_BYTES
+    check_budget(plan, profiles, Request(REQUEST.device, budget_bytes=together))
+    with pytest.raises(NothingFits, match="Measured on this node"):
+        check_budget(plan, profiles, Request(REQUEST.device, budget_bytes=together - 1))
     broken = plan_pull(client, cache, "broken", REQUEST).resolution.chosen[1]
     with pytest.raises(ProbeFailed):
         prove(cache, broken, device=REQUEST.device, batches=(1,), threads=1, source="node:n")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from rsq import __version__
 from rsq.chunks import chunk_range
 from rsq.errors import BadMirror, Exhausted, NothingFits
 from rsq.manifest import FileEntry, Manifest
+from rsq.prediction import SHARED_BYTES
 from rsq.profiling import measure, to_profile
 from rsq.provider_options import NO_RULES, DeviceRules
 from rsq.records import NodeReport, Profile, VersionRow
@@ -212,7 +213,7 @@ def check_budget(plan: PullPlan, profiles: list[Profile], request: Request) -> N
         if choice.tower in request.tower_budgets
     ]
     if available is not None:
-        limits.append(("artifacts", sum(peaks.values()), available))
+        limits.append(("artifacts", _add_up(plan, peaks), available))
     for what, peak, limit in limits:
         if peak > limit:
             raise NothingFits(
@@ -221,6 +222,12 @@ def check_budget(plan: PullPlan, profiles: list[Profile], request: Request) -> N
                 "next best.",
                 candidates=[candidate.to_json() for candidate in plan.resolution.candidates],
             )
+
+
+def _add_up(plan: PullPlan, peaks: Mapping[str, int]) -> int:
+    """Bytes of all artifacts in one process; what they share was measured with each."""
+    one_runtime = len({choice.provider for choice in plan.resolution.chosen}) == 1
+    return sum(peaks.values()) - (len(peaks) - 1) * SHARED_BYTES * one_runtime
 
 
 def to_activation(

@@ -13,7 +13,10 @@ from rsq.profiling import Measurement, measure, to_profile
 from rsq.records import PUBLISHER, Profile
 from rsq_server.build.artifact import MANIFEST_NAME, BuiltArtifact
 
-DEFAULT_BATCHES = (1, 8)
+DEFAULT_BATCHES = (1, 8, 32)
+# Larger ones are measured for their memory, for which few runs are enough: seven of 32 images would
+# be more work than both smaller batches.
+LARGEST_TIMED_BATCH = 8
 DEVICE = "cpu"
 
 
@@ -23,7 +26,8 @@ def profile_artifact(
     batches: Sequence[int] = DEFAULT_BATCHES,
     threads: int,
 ) -> list[Profile]:
-    """One profile a batch on the CPU, `threads` in the session, one worker.
+    """One profile a batch on the CPU, `threads` in the session, one worker. The times of batches
+    over `LARGEST_TIMED_BATCH` are of one run.
 
     Raises EnvironmentFault naming an artifact whose process dies, hangs or can't load it, and
     GateRefused for one whose golden probe fails there.
@@ -51,6 +55,7 @@ def _measure(artifact: BuiltArtifact, *, batch: int, provider: str, threads: int
             batch=batch,
             provider=provider,
             threads=threads,
+            quick=batch > LARGEST_TIMED_BATCH,
         )
     except ProbeFailed as e:
         raise GateRefused(f"The artifact {artifact} fails in a fresh process: {e.message}") from e

@@ -3,9 +3,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tiny_artifacts import profile
 
-from rsq.prediction import measure_speeds, predict_p50_ms, predict_peak
+from rsq.prediction import (
+    SHARED_BYTES,
+    Prediction,
+    measure_speeds,
+    predict_p50_ms,
+    predict_peak,
+    share,
+)
 from rsq.providers import CPU_PROVIDER
 from rsq.records import ArtifactRow
 
@@ -48,6 +57,65 @@ def test_what_lies_beyond_the_measured_batches_has_a_margin_of_its_own() -> None
 def test_noise_never_predicts_less_for_a_larger_batch() -> None:
     row = _measured({1: [100 * MB], 8: [90 * MB]})
     assert _peak(row, 32) >= 100 * MB
+
+
+@given(
+    st.dictionaries(st.sampled_from([1, 8, 32]), st.integers(MB, 4000 * MB), min_size=1),
+    st.integers(1, 256),
+    st.integers(0, 256),
+)
+def test_a_prediction_covers_what_was_measured_and_grows_with_the_batch(
+    peaks: dict[int, int], batch: int, more: int
+) -> None:
+    row = _measured({at: [peak] for at, peak in peaks.items()})
+
+    def predict(at: int) -> int:
+        return predict_peak(row, device_class="cpu", provider=CPU_PROVIDER, batch=at).peak_bytes
+
+    assert all(predict(at) >= peak for at, peak in peaks.items())
+    assert predict(batch) <= predict(batch + more)
+
+
+def test_a_large_batch_that_was_measured_leaves_nothing_to_extrapolate() -> None:
+    """Of releases before only batches 1 and 8 are known."""
+    older = _measured({1: [100 * MB], 8: [170 * MB]})
+    newer = _measured({1: [100 * MB], 8: [170 * MB], 32: [410 * MB]})
+    for batch in (16, 32):
+        assert _peak(older, batch) == _peak(newer, batch)
+        wide, narrow = (
+            predict_peak(row, device_class="cpu", provider=CPU_PROVIDER, batch=batch).margin_bytes
+            for row in (older, newer)
+        )
+        assert narrow == pytest.approx(_peak(newer, batch) * 0.03, abs=2)
+        assert wide == pytest.approx(narrow + (batch - 8) * MB, abs=2)
+
+
+def _predicted(expected_bytes: int, margin_bytes: int) -> Prediction:
+    return Prediction(expected_bytes + margin_bytes, margin_bytes, False, "measured")
+
+
+def test_what_two_towers_share_stands_for_the_smaller_margin_as_far_as_it_goes() -> None:
+    vision, text = _predicted(400 * MB, 12 * MB), _predicted(200 * MB, 6 * MB)
+    assert share([vision]) == [vision]
+    assert share([vision, text]) == [vision, _predicted(200 * MB, 0)]
+    assert share([text, vision]) == [_predicted(200 * MB, 0), vision]
+    large = _predicted(2000 * MB, 60 * MB)
+    assert share([large, large]) == [large, _predicted(2000 * MB, 60 * MB - SHARED_BYTES)]
+
+
+@given(st.lists(st.builds(_predicted, st.integers(0, 10**10), st.integers(0, 10**9)), min_size=1))
+def test_together_they_keep_what_is_expected_and_the_widest_margin(
+    predictions: list[Prediction],
+) -> None:
+    shared = share(predictions)
+    pairs = list(zip(predictions, shared, strict=True))
+    assert all(0 <= after.margin_bytes <= before.margin_bytes for before, after in pairs)
+    assert all(
+        after.peak_bytes - after.margin_bytes == before.peak_bytes - before.margin_bytes
+        for before, after in pairs
+    )
+    widest = max(one.margin_bytes for one in predictions)
+    assert max(one.margin_bytes for one in shared) == widest
 
 
 def _reported(peaks: dict[str, int]) -> ArtifactRow:

@@ -10,7 +10,7 @@ from tiny_artifacts import build_version, profile
 
 from rsq.errors import NothingFits
 from rsq.manifest import Tower
-from rsq.prediction import predict_peak
+from rsq.prediction import Prediction, predict_peak, share
 from rsq.providers import CPU_PROVIDER
 from rsq.records import ArtifactEvaluation, ArtifactRow, PairEvaluation, Profile, VersionRow
 from rsq.resolve import Device, Reason, Request, accuracy_of, resolve
@@ -86,6 +86,35 @@ def test_the_budget_covers_both_towers_together() -> None:
     assert resolution.predicted_peak_bytes <= 700 * MB
 
 
+def test_a_part_of_two_towers_is_counted_once_where_one_runtime_runs_both() -> None:
+    version = build_version(
+        [
+            _row("vision", "int8", peak_mb=200, top1=1.0, providers=("A",)),
+            _row("text", "int8", peak_mb=100, top1=1.0, providers=("A", "B")),
+        ]
+    )
+    profiled = tuple(
+        dataclasses.replace(
+            row,
+            profiles=tuple(
+                dataclasses.replace(row.profiles[0], provider=name) for name in row.providers
+            ),
+        )
+        for row in version.artifacts
+    )
+    version = dataclasses.replace(version, artifacts=profiled)
+
+    one, two = (
+        resolve(version, Request(Device("cpu", providers))) for providers in (("A",), ("B", "A"))
+    )
+    assert (one.predicted_peak_bytes, two.predicted_peak_bytes) == (306 * MB, 309 * MB)
+    for resolution in (one, two):
+        parts = sum(choice.predicted_peak_bytes for choice in resolution.chosen)
+        assert (
+            parts == resolution.predicted_peak_bytes == resolution.ranking[0].predicted_peak_bytes
+        )
+
+
 def test_one_tower_may_use_the_whole_budget() -> None:
     request = Request(CPU, towers=("text",), budget_bytes=700 * MB)
     resolution = resolve(_typical(), request)
@@ -94,7 +123,7 @@ def test_one_tower_may_use_the_whole_budget() -> None:
 
 
 def test_nothing_fits_carries_every_candidate() -> None:
-    with pytest.raises(NothingFits, match="smallest needs 371 MB") as caught:
+    with pytest.raises(NothingFits, match="smallest needs 366 MB") as caught:
         resolve(_typical(), Request(CPU, budget_bytes=1 * MB))
     assert len(caught.value.candidates) == 5
     assert {c["reason"] for c in caught.value.candidates} == {"OVER_BUDGET"}
@@ -170,13 +199,13 @@ def test_the_choice_fits_is_the_best_that_fits_and_is_deterministic(
         for tower in ("vision", "text")
     }
 
-    def peak(row: ArtifactRow) -> int:
-        return predict_peak(row, device_class="cpu", provider=CPU_PROVIDER, batch=8).peak_bytes
+    def predict(row: ArtifactRow) -> Prediction:
+        return predict_peak(row, device_class="cpu", provider=CPU_PROVIDER, batch=8)
 
     fitting = [
         pair
         for pair in itertools.product(usable["vision"], usable["text"])
-        if sum(map(peak, pair)) <= budget_mb * MB
+        if sum(one.peak_bytes for one in share(list(map(predict, pair)))) <= budget_mb * MB
     ]
     try:
         resolution = resolve(version, request)

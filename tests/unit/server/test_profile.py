@@ -8,7 +8,11 @@ from tiny_artifacts import build_artifact
 from rsq.errors import EnvironmentFault, GateRefused
 from rsq.providers import CPU_PROVIDER
 from rsq_server.build.artifact import MANIFEST_NAME, BuiltArtifact
-from rsq_server.build.profile import profile_artifact
+from rsq_server.build.profile import (
+    DEFAULT_BATCHES,
+    LARGEST_TIMED_BATCH,
+    profile_artifact,
+)
 
 
 def _artifact(folder: Path, *, broken_probe: bool = False) -> BuiltArtifact:
@@ -30,6 +34,15 @@ def test_each_batch_is_measured_in_a_process_of_its_own(tmp_path: Path) -> None:
         assert profile.peak_bytes >= profile.steady_bytes >= 0
         # A process that imported torch would stand far above this.
         assert 10 << 20 < profile.baseline_bytes < 200 << 20
+
+
+def test_the_largest_batch_is_measured_for_its_memory_alone(tmp_path: Path) -> None:
+    *timed, largest = profile_artifact(_artifact(tmp_path), threads=1)
+    assert [profile.batch for profile in (*timed, largest)] == list(DEFAULT_BATCHES)
+    assert all(profile.batch <= LARGEST_TIMED_BATCH for profile in timed)
+    assert all(profile.p50_ms < profile.p95_ms for profile in timed)
+    assert largest.p50_ms == largest.p95_ms  # of one run
+    assert largest.peak_bytes > 0
 
 
 def test_an_artifact_that_a_fresh_process_cannot_load_is_named(tmp_path: Path) -> None:
