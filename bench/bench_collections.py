@@ -59,6 +59,7 @@ FILTERS = {
 class Data:
     vectors: NDArray[np.float32]  # [n, dim]
     queries: NDArray[np.float32]  # [q, dim]
+    warm_up: NDArray[np.float32]  # others, so that what was just used doesn't help the queries
     west: NDArray[np.float64]
     south: NDArray[np.float64]
     day: NDArray[np.int64]
@@ -137,12 +138,14 @@ def make_data(count: int, dimension: int, base: Path | None) -> Data:
         made = centres[random.integers(len(centres), size=rows)] + noise
         return np.asarray(made / np.linalg.norm(made, axis=1, keepdims=True), np.float32)
 
+    vectors = np.concatenate([draw(min(50_000, count - i)) for i in range(0, count, 50_000)])
     return Data(
-        np.concatenate([draw(min(50_000, count - i)) for i in range(0, count, 50_000)]),
-        draw(QUERIES),
-        random.uniform(-180, 180 - TILE_DEGREES, count),
-        random.uniform(-90, 90 - TILE_DEGREES, count),
-        random.integers(0, 365, count),
+        vectors=vectors,
+        queries=draw(QUERIES),
+        west=random.uniform(-180, 180 - TILE_DEGREES, count),
+        south=random.uniform(-90, 90 - TILE_DEGREES, count),
+        day=random.integers(0, 365, count),
+        warm_up=draw(QUERIES),
     )
 
 
@@ -169,6 +172,7 @@ def nearest(vectors: NDArray[np.float32], queries: NDArray[np.float32]) -> NDArr
 def measure_collection(
     folder: Path, data: Data, truth: dict[str, NDArray[np.int64]]
 ) -> dict[str, Any]:
+    folder.mkdir(parents=True, exist_ok=True)
     made = folder / "made.json"
     if not made.is_file():
         row = fill_and_build(folder, data)
@@ -236,7 +240,7 @@ def search(
         places = [hit.uri[len("/archive/") : -len(".tif")].split("/") for hit in hits]
         return [int(scene) * SCENE_TILES + int(tile) for scene, tile in places]
 
-    for query in data.queries[:100]:
+    for query in data.warm_up:
         ask(query)
     return measure_queries(ask, data.queries, truth)
 

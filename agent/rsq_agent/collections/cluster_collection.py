@@ -19,6 +19,7 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 from rsq.errors import BadInput, EnvironmentFault, NotFound, RsqError, Unreachable
 from rsq.retrieval import Origin, SearchFilter, StoredRecord, payload_from_json
 from rsq_agent.collections.cluster_filter import to_cluster_filter
+from rsq_agent.collections.cluster_payload import cluster_hit, cluster_payload, side_conditions
 from rsq_agent.collections.collection_interface import EVERYTHING, CollectionStats
 from rsq_agent.collections.index_points import (
     Hit,
@@ -28,15 +29,10 @@ from rsq_agent.collections.index_points import (
     check_uri,
     check_vector,
     point_id,
-)
-from rsq_agent.collections.search_filter import URI, find_conditions
-from rsq_agent.collections.stored_payload import (
-    ARTIFACT,
-    STAMP,
     require_stored,
-    stored_payload,
-    to_hit,
 )
+from rsq_agent.collections.search_filter import find_conditions
+from rsq_agent.collections.stored_payload import ARTIFACT, STAMP, URI
 
 METADATA = "rsq"  # what of a collection's metadata is ours: {"space_id": ...}
 
@@ -66,7 +62,7 @@ class ClusterCollection:
             vector = check_point(point, space_id=self.space_id, dimension=self.dimension)
             key = point_id(point.uri, point.window)
             rows[key] = models.PointStruct(
-                id=str(key), vector=vector.tolist(), payload=stored_payload(point)
+                id=str(key), vector=vector.tolist(), payload=cluster_payload(point)
             )
         if not rows:
             return
@@ -100,7 +96,9 @@ class ClusterCollection:
             found = self._client.query_points(
                 self.name,
                 query=query.tolist(),
-                query_filter=to_cluster_filter(find_conditions(where), without_uris),
+                query_filter=to_cluster_filter(
+                    find_conditions(where, side_conditions), without_uris
+                ),
                 search_params=params,
                 limit=limit,
                 offset=offset,
@@ -109,7 +107,7 @@ class ClusterCollection:
                 with_vectors=with_vectors,
             ).points
         return [
-            to_hit(
+            cluster_hit(
                 point.score,
                 dict(point.payload or {}),
                 np.array(point.vector, np.float32) if with_vectors else None,
@@ -150,7 +148,7 @@ class ClusterCollection:
             )
         records = []
         for point in points:
-            hit = to_hit(0.0, dict(point.payload or {}), None)
+            hit = cluster_hit(0.0, dict(point.payload or {}), None)
             vector = np.array(point.vector, np.float32)
             payload = payload_from_json(hit.payload)
             records.append(StoredRecord(hit.uri, payload, hit.artifact_id, vector))

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from qdrant_client import models
 
-from rsq_agent.collections.search_filter import (
-    URI,
+from rsq_agent.collections.conditions import (
     Between,
     Condition,
     During,
@@ -16,6 +15,7 @@ from rsq_agent.collections.search_filter import (
     StartsWith,
     Within,
 )
+from rsq_agent.collections.stored_payload import URI
 
 
 def to_cluster_filter(
@@ -51,4 +51,10 @@ def _to_cluster(condition: Condition) -> models.Condition:
             )
             return models.FieldCondition(key=key, geo_bounding_box=corners)
         case Either(groups):
-            return models.Filter(should=[models.Filter(must=_all_of(group)) for group in groups])
+            return models.Filter(should=[_one_of(group) for group in groups])
+
+
+def _one_of(group: tuple[Condition, ...]) -> models.Condition:
+    if len(group) == 1:
+        return _to_cluster(group[0])
+    return models.Filter(must=_all_of(group))

@@ -18,11 +18,10 @@ from rsq_agent.collections.cluster_collection import (
     cluster_faults,
     read_space,
 )
+from rsq_agent.collections.cluster_payload import CROSSES, EAST, NORTH, SOUTH, WEST
 from rsq_agent.collections.collection_record import MAX_DIMENSION
 from rsq_agent.collections.collection_store import check_name, require_same_space
-from rsq_agent.collections.search_filter import EAST, NORTH, SOUTH, TAGS, TIME, URI, WEST
-from rsq_agent.collections.stored_payload import ARTIFACT
-from rsq_agent.collections.stored_place import CROSSES
+from rsq_agent.collections.stored_payload import ARTIFACT, TAGS, TIME, URI
 
 _CALL_SECONDS = 60
 _INDEXES: dict[str, models.PayloadSchemaType | models.KeywordIndexParams] = {

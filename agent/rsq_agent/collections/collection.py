@@ -47,13 +47,14 @@ from rsq_agent.collections.index_points import (
     check_uri,
     check_vector,
     point_id,
+    require_stored,
 )
 from rsq_agent.collections.read_ahead import read_ahead
 from rsq_agent.collections.shard import EXACT_POINTS, Shard, ShardPoint
 from rsq_agent.collections.shard_builder import ShardBuilder
 from rsq_agent.collections.shard_search import search_shard
 from rsq_agent.collections.sparse_copy import allocated_bytes
-from rsq_agent.collections.stored_payload import require_stored, stored_payload, to_hit
+from rsq_agent.collections.stored_payload import stored_payload, to_hit
 
 # An update holds the interpreter lock: about 6 ms for so many points of 256 dimensions.
 _UPDATE_POINTS = 256
@@ -118,11 +119,11 @@ class Collection:
         nearly full. A crash meanwhile may keep a first part of `points`; add them again.
         """
         rows: dict[UUID, ShardPoint] = {}
-        boxes: list[BoundingBox] = []
+        places: list[tuple[BoundingBox, str | None]] = []
         for point in points:
             vector = check_point(point, space_id=self.space_id, dimension=self.dimension)
             if (bbox := bbox_of(point)) is not None:
-                boxes.append(bbox)
+                places.append((bbox, point.datetime))
             key = point_id(point.uri, point.window)
             rows[key] = ShardPoint(key, vector, stored_payload(point))
         if not rows:
@@ -132,7 +133,7 @@ class Collection:
         with self._changing():
             self._builder.require_room_to_add(size_bytes)
             # Before the points, so that no search misses one.
-            self._include(boxes)
+            self._include(places)
             for start in range(0, len(batch), _UPDATE_POINTS):
                 with self._open_shard() as shard:
                     shard.upsert(batch[start : start + _UPDATE_POINTS])
@@ -156,16 +157,16 @@ class Collection:
         among those that meet `where`; of its polygon only the bounding box is looked at. None is of
         `without_uris`.
 
-        Exact where asked for and below EXACT_POINTS points; above, recall@10 measured 1.000 at
-        100,000 x 768. Raises BadInput for a vector that is not finite, is zero or has another
-        dimension, and SpaceMismatch for another space id.
+        Exact where asked for and below EXACT_POINTS points; above, as wide in the graph as holds
+        the recall that `width_tuning` aims at. Raises BadInput for a vector that is not finite, is
+        zero or has another dimension, and SpaceMismatch for another space id.
         """
         check_space(space_id, self.space_id)
         query = check_vector(vector, self.dimension)
         if not np.linalg.norm(query) > 0:
             raise BadInput("The query vector is zero.")
         with self._open_shard() as shard:
-            found = search_shard(
+            return search_shard(
                 shard,
                 query,
                 where=where,
@@ -177,7 +178,6 @@ class Collection:
                 exact=exact,
                 with_vectors=with_vectors,
             )
-        return [to_hit(hit.score, hit.payload, hit.vector) for hit in found]
 
     def stored_vector(self, origin: Origin) -> NDArray[np.float32]:
         """float32 [dim], normalised; raises NotFound where it is not stored."""
@@ -367,13 +367,11 @@ class Collection:
             self._changes += 1
             yield
 
-    def _include(self, boxes: Sequence[BoundingBox]) -> None:
+    def _include(self, places: Sequence[tuple[BoundingBox, str | None]]) -> None:
         """Bounds that are too wide only cost time, so no deletion narrows them."""
         extents = self._record.extents
-        if extents is None:
-            return
-        for bbox in boxes:
-            extents = extents.including(bbox)
+        for bbox, time in places:
+            extents = extents.including(bbox, time)
         if extents != self._record.extents:
             record = replace(self._record, extents=extents)
             write_record(self._folder, record)

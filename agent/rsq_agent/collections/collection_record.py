@@ -1,7 +1,7 @@
 """collection.json: what a collection is, beside the shard that holds its points.
 
-    extents   {"width", "height", "some_cross"}: bounds of the bounding boxes in it; null where a
-              release that did not keep them stored some
+    extents   bounds of the bounding boxes in it, {"width", "height"} in degrees each: "small", and
+              "large" or null where no box is (rsq_agent.collections.stored_place)
 
 Counts are not kept here: they would drift from the shard in a crash, and the shard counts fast.
 """
@@ -11,16 +11,15 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from rsq.digest import is_digest
 from rsq.durable import disk_failures, write_durably
 from rsq.errors import EnvironmentFault, IntegrityError
-from rsq_agent.collections.stored_place import Extents
+from rsq_agent.collections.stored_place import NO_EXTENTS, Extents, read_extents
 
-SCHEMA = 1
+SCHEMA = 2
 RECORD_NAME = "collection.json"
 MAX_DIMENSION = 1 << 16  # the bound of the manifest
 _SHARD_NAME = re.compile(r"shard-[0-9a-f]{16}")
@@ -35,7 +34,7 @@ class CollectionRecord:
     dimension: int
     created_at: str  # RFC 3339, UTC
     shard: str
-    extents: Extents | None = field(default_factory=Extents)
+    extents: Extents = NO_EXTENTS
     schema: int = SCHEMA
 
 
@@ -59,10 +58,11 @@ def read_record(folder: Path) -> CollectionRecord:
     try:
         fields = json.loads((folder / RECORD_NAME).read_text(encoding="utf-8"))
         schema = fields["schema"]
-        if isinstance(schema, int) and schema > SCHEMA:
+        if isinstance(schema, int) and schema != SCHEMA:
+            what_to_do = "Upgrade rsq." if schema > SCHEMA else "Remove it and index again."
             raise EnvironmentFault(
-                f"The collection {folder.name!r} has schema {schema}; this rsq reads up to "
-                f"{SCHEMA}. Upgrade rsq."
+                f"The collection {folder.name!r} has schema {schema}; this rsq reads {SCHEMA}. "
+                f"{what_to_do}"
             )
         record = CollectionRecord(
             name=fields["name"],
@@ -70,7 +70,7 @@ def read_record(folder: Path) -> CollectionRecord:
             dimension=fields["dimension"],
             created_at=str(fields["created_at"]),
             shard=fields["shard"],
-            extents=_read_extents(fields.get("extents")),
+            extents=read_extents(fields["extents"]),
             schema=schema,
         )
         sound = (
@@ -82,14 +82,8 @@ def read_record(folder: Path) -> CollectionRecord:
         )
     except OSError as e:
         raise EnvironmentFault(f"The collection {folder.name!r} can't be read: {e}.") from e
-    except (ValueError, KeyError, TypeError) as e:
+    except (ValueError, KeyError, TypeError, OverflowError) as e:
         raise IntegrityError(f"The {RECORD_NAME} of {folder.name!r} is damaged.") from e
     if not sound:
         raise IntegrityError(f"The {RECORD_NAME} of {folder.name!r} does not describe it.")
     return record
-
-
-def _read_extents(fields: dict[str, Any] | None) -> Extents | None:
-    if fields is None:
-        return None
-    return Extents(float(fields["width"]), float(fields["height"]), bool(fields["some_cross"]))

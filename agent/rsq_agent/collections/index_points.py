@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsq.digest import require_digest
-from rsq.errors import BadInput, SpaceMismatch
-from rsq.retrieval import BoundingBox, Payload, Position, Window
+from rsq.errors import BadInput, NotFound, SpaceMismatch
+from rsq.retrieval import BoundingBox, Origin, Payload, Position, Window
 from rsq_agent.results.outline import find_bbox, find_outline
 
 MAX_URI_BYTES = 4096  # Linux's PATH_MAX
@@ -97,12 +97,25 @@ def check_vector(vector: NDArray[np.float32], dimension: int) -> NDArray[np.floa
 
 def check_space(given: str, expected: str) -> None:
     """Raises SpaceMismatch unless both are one embedding space."""
-    if require_digest(given) != expected:
+    if given != expected and require_digest(given):
         raise SpaceMismatch(
             f"The vector belongs to space {given[:12]} and the collection to {expected[:12]}: "
             "vectors of two models can't be compared, even at the same dimension.",
             metadata={"space_id": given, "collection_space_id": expected},
         )
+
+
+def require_stored(
+    vector: NDArray[np.float32] | None, origin: Origin, collection: str
+) -> NDArray[np.float32]:
+    """`vector`; raises NotFound where it is None."""
+    if vector is None:
+        tile = "" if origin.window is None else " with that window"
+        raise NotFound(
+            f"The collection {collection!r} holds no vector of {origin.uri!r}{tile}; index it "
+            "first, or search with the image itself."
+        )
+    return vector
 
 
 def check_point(point: IndexPoint, *, space_id: str, dimension: int) -> NDArray[np.float32]:

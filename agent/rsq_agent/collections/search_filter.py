@@ -6,13 +6,13 @@ asked for. A point whose place or time is unknown never matches a place or a tim
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
 from rsq.errors import BadInput
 from rsq.retrieval import BoundingBox, Payload, Position, SearchFilter, payload_from_json
+from rsq_agent.collections.conditions import Condition, During, OneOf, StartsWith
 from rsq_agent.collections.index_points import (
     MAX_CORNERS,
     MAX_TAGS,
@@ -20,64 +20,10 @@ from rsq_agent.collections.index_points import (
     is_rfc3339,
 )
 from rsq_agent.collections.intersection import boxes_overlap, rings_touch
-from rsq_agent.collections.stored_place import CROSSED, CROSSES, MIDDLE, Extents, grow
+from rsq_agent.collections.stored_payload import TAGS, TIME, URI
 from rsq_agent.results.outline import Ring, find_bbox, find_outline
 
-# Keys of the stored payload.
-URI = "uri"
-TIME = "datetime"
-TAGS = "tags"
-WEST, EAST, SOUTH, NORTH = "bbox.west", "bbox.east", "bbox.south", "bbox.north"
-
-
-@dataclass(frozen=True)
-class Between:
-    """A number within both bounds; None is no bound."""
-
-    key: str
-    least: float | None = None
-    most: float | None = None
-
-
-@dataclass(frozen=True)
-class During:
-    """A time from `since`, included, to `until`, excluded; RFC 3339."""
-
-    key: str
-    since: str | None
-    until: str | None
-
-
-@dataclass(frozen=True)
-class OneOf:
-    """A text, or one of several stored texts, equal to one of `values`."""
-
-    key: str
-    values: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class StartsWith:
-    key: str
-    prefix: str
-
-
-@dataclass(frozen=True)
-class Within:
-    """A point inside a box; west beyond east crosses the antimeridian."""
-
-    key: str
-    box: BoundingBox
-
-
-@dataclass(frozen=True)
-class Either:
-    """All conditions of one group, whichever."""
-
-    groups: tuple[tuple[Condition, ...], ...]
-
-
-Condition = Between | During | OneOf | StartsWith | Within | Either
+Overlapping = Callable[[BoundingBox], Sequence[Condition]]
 
 
 def check_filter(wanted: SearchFilter) -> None:
@@ -103,19 +49,13 @@ def check_filter(wanted: SearchFilter) -> None:
         check_uri(wanted.uri_prefix)
 
 
-def find_conditions(
-    wanted: SearchFilter, extents: Extents | None = None, *, roughly: bool = False
-) -> tuple[Condition, ...]:
-    """What must hold of a stored payload, for a filter that was checked. Exact, except that of a
-    polygon it is the bounding box: `touches` decides there. `extents` holds every stored bounding
-    box; with None it is not known.
-
-    `roughly` asks for the middle of a box alone where that is known to lie near enough: a few
-    points too many meet it, which `overlaps` tells apart, and it is several times faster.
-    """
+def find_conditions(wanted: SearchFilter, overlapping: Overlapping) -> tuple[Condition, ...]:
+    """What must hold of a stored payload, for a filter that was checked; of a polygon it is asked
+    for its bounding box, and `touches` decides. `overlapping` says how an index is asked for what
+    overlaps a box."""
     conditions: list[Condition] = []
     for area in find_areas(wanted):
-        conditions += _overlap(area, extents, roughly=roughly)
+        conditions += overlapping(area)
     if wanted.since is not None or wanted.until is not None:
         conditions.append(
             During(
@@ -184,19 +124,3 @@ def _check_polygon(polygon: tuple[Position, ...]) -> None:
             "A corner of the polygon is not longitude, latitude in degrees: -180 to 180 and "
             "-90 to 90."
         )
-
-
-def _overlap(bbox: BoundingBox, extents: Extents | None, *, roughly: bool) -> list[Condition]:
-    """What overlaps `bbox`; both may cross the antimeridian (RFC 7946, section 5.2)."""
-    rows: list[Condition] = [Between(SOUTH, most=bbox.north), Between(NORTH, least=bbox.south)]
-    if extents is not None and (grown := grow(bbox, extents)) is not None:
-        if roughly:
-            return [Within(MIDDLE, grown)]
-        rows.append(Within(MIDDLE, grown))
-    starts, ends = Between(WEST, most=bbox.east), Between(EAST, least=bbox.west)
-    crossing = OneOf(CROSSES, (CROSSED,))
-    if bbox.west > bbox.east:
-        return [*rows, Either(((starts,), (ends,), (crossing,)))]
-    if extents is not None and not extents.some_cross:
-        return [*rows, starts, ends]
-    return [*rows, Either(((starts, ends), (crossing, starts), (crossing, ends)))]

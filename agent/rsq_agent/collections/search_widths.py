@@ -1,6 +1,6 @@
 """search_widths.json: how far the graph of one shard is searched, as measured on that graph.
 
-    {"schema": 1, "plain": {"near": 32, "far": 192}, "filtered": {"near": 64, "far": 384}}
+    {"schema": 2, "plain": {"near": 32, "far": 192}, "wide": {...}, "narrow": {...}}
 
 A width is Qdrant's hnsw_ef. It lies beside the graph, so that it is replaced and copied with it.
 """
@@ -14,8 +14,9 @@ from pathlib import Path
 from rsq.durable import write_durably
 from rsq.errors import IntegrityError
 
-SCHEMA = 1
+SCHEMA = 2
 MAX_WIDTH = 4096
+WIDE_SHARE = 0.08
 _NAME = "search_widths.json"
 
 
@@ -29,13 +30,19 @@ class WidthPair:
 
 @dataclass(frozen=True)
 class SearchWidths:
+    """`plain` is without a filter, `wide` with one that leaves WIDE_SHARE of the points or more,
+    `narrow` with one that leaves less."""
+
     plain: WidthPair
-    filtered: WidthPair
+    wide: WidthPair
+    narrow: WidthPair
 
 
 # Where nothing was measured. At 100,000 x 256 of real embeddings plus noise, recall@10 of captions
 # is 0.990 at 128 and 1.000 at 256, of images 1.000 at 48.
-DEFAULT_WIDTHS = SearchWidths(plain=WidthPair(128, 256), filtered=WidthPair(384, 512))
+DEFAULT_WIDTHS = SearchWidths(
+    plain=WidthPair(128, 256), wide=WidthPair(384, 512), narrow=WidthPair(384, 512)
+)
 
 
 def write_widths(shard: Path, widths: SearchWidths) -> None:
@@ -54,7 +61,7 @@ def read_widths(shard: Path) -> SearchWidths:
             return DEFAULT_WIDTHS
         pairs = [
             WidthPair(near=int(fields[kind]["near"]), far=int(fields[kind]["far"]))
-            for kind in ("plain", "filtered")
+            for kind in ("plain", "wide", "narrow")
         ]
     except FileNotFoundError:
         return DEFAULT_WIDTHS

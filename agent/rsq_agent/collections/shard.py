@@ -27,20 +27,25 @@ from numpy.typing import NDArray
 
 from rsq.durable import sync_folder
 from rsq.errors import EnvironmentFault, IntegrityError, InternalError, RsqError
-from rsq_agent.collections.search_filter import EAST, NORTH, SOUTH, TAGS, TIME, URI, WEST, Condition
-from rsq_agent.collections.search_widths import SearchWidths, read_widths
+from rsq_agent.collections.conditions import Condition
+from rsq_agent.collections.search_widths import (
+    WIDE_SHARE,
+    SearchWidths,
+    WidthPair,
+    read_widths,
+)
 from rsq_agent.collections.shard_filter import to_edge_filter
-from rsq_agent.collections.stored_payload import ARTIFACT, STAMP
-from rsq_agent.collections.stored_place import CROSSES, MIDDLE
+from rsq_agent.collections.stored_payload import ARTIFACT, STAMP, TAGS, TIME, URI
+from rsq_agent.collections.stored_place import LARGE_MIDDLE, MIDDLE, PLACE_IN_YEAR
 
 # Below this many points every vector is compared, which is exact and takes about a millisecond at
-# 768 dimensions; above it the graph is faster.
+# 768 dimensions; above it the graph is faster. Where a filter leaves so few of a graph's points,
+# these are compared too, by int8 first: of a point's up to 2 x 16 neighbours too few are then left,
+# and the way to the best is lost.
 EXACT_POINTS = 10_000
-
-# Where a filter lets through at most this share, all of that is compared too. Of a point's up to
-# 2 x 16 neighbours in the graph less than one is then left, and the way to the best is lost: at
-# 1,000,000 x 256 a filter of 1 % had a recall@10 of 0.948 by the graph.
-_SCAN_SHARE = 0.02
+# By what is estimated: as a rule, and for conditions that depend on each other, since estimates take
+# them for independent and are too low by as much as the one leaves of the other.
+_SURELY_COMPARED, _SURELY_COMPARED_DEPENDENT = EXACT_POINTS / 2, EXACT_POINTS / 10
 
 # A query whose tenth hit is at least so close is near what it looks for, and a small width finds it
 # all. The graph loses more of what lies further away.
@@ -55,17 +60,19 @@ _HNSW_M = 16
 _HNSW_EF_CONSTRUCT = 100
 # Clips the outermost percent of values, so that int8 steps are not spent on outliers.
 _INT8_QUANTILE = 0.99
-# Calls hold the interpreter lock, so one search runs at a time: a large pool would only idle.
-_SEARCH_THREADS = 2
+# Calls hold the interpreter lock, so one search runs at a time. A second thread waits for work by
+# spinning, which takes as long as a search from the rest of the agent.
+_SEARCH_THREADS = 1
 _MAX_ARTIFACTS = 10_000
+_CONFIG_NAME = "edge_config.json"  # Qdrant Edge's own
 _INDEXES: dict[str, edge.PayloadSchemaType | edge.KeywordIndexParams] = {
     URI: edge.KeywordIndexParams(prefix=True),
     ARTIFACT: edge.PayloadSchemaType.Keyword,
     TIME: edge.PayloadSchemaType.Datetime,
     TAGS: edge.PayloadSchemaType.Keyword,
     MIDDLE: edge.PayloadSchemaType.Geo,
-    CROSSES: edge.PayloadSchemaType.Keyword,
-    **dict.fromkeys((WEST, EAST, SOUTH, NORTH), edge.PayloadSchemaType.Float),
+    LARGE_MIDDLE: edge.PayloadSchemaType.Geo,
+    PLACE_IN_YEAR: edge.PayloadSchemaType.Float,
 }
 
 
@@ -126,6 +133,8 @@ class Shard:
                 # finds nothing to do.
                 indexing_threshold=max(1, vector_kib // 2),
             ),
+            # Cold ones leave the page cache at each opening: ten hits were ten reads of the disk.
+            payload_memory=edge.Memory.Cached,
             max_search_threads=_SEARCH_THREADS,
         )
         with _faults("create"):
@@ -137,7 +146,7 @@ class Shard:
     def load(cls, path: Path) -> Shard:
         """Makes the indexes that are missing. Raises EnvironmentFault where another process has it,
         IntegrityError where it is damaged."""
-        if not (path / "edge_config.json").is_file():
+        if not (path / _CONFIG_NAME).is_file():
             raise IntegrityError(f"The folder {path} of this collection's points is missing.")
         try:
             shard = edge.EdgeShard.load(str(path))
@@ -165,34 +174,41 @@ class Shard:
         *,
         limit: int,
         offset: int = 0,
+        spare: int = 0,
         min_score: float | None = None,
         conditions: Sequence[Condition] = (),
         without_uris: Sequence[str] = (),
+        dependent: bool = False,
         exact: bool = False,
         with_vectors: bool = False,
         width: int | None = None,
     ) -> list[ShardHit]:
         """The best points by cosine, best first; always exact below EXACT_POINTS. The graph is
-        searched as wide as was measured to be enough, or `width`."""
+        searched as wide as was measured to be enough, or `width`. `spare` more may come back, for
+        whose order nothing is promised beyond what int8 gives. `dependent` tells of `conditions`
+        that say much about each other."""
         request = _SearchRequest(
             query=edge.Query.Nearest(vector.tolist()),
-            limit=limit,
+            limit=limit + spare,
             offset=offset,
             filter=to_edge_filter(conditions, without_uris),
             score_threshold=min_score,
             with_vector=with_vectors,
         )
-        wanted = limit + offset
-        if exact or self._is_scanned(request.filter):
+        if exact or self._points() < EXACT_POINTS:
             return self._ask(request, edge.SearchParams(exact=True))
+        returned = limit + offset + spare
+        oversampling = (_OVERSAMPLING * (limit + offset) + spare) / returned
         if width is not None:
-            return self._ask(request, _search_params(max(width, wanted)))
-        pair = self._widths.plain if request.filter is None else self._widths.filtered
-        if pair.near < pair.far and wanted <= _MAX_NEAR_HITS:
-            found = self._ask(request, _search_params(max(pair.near, wanted)))
+            return self._ask(request, _search_params(max(width, returned), oversampling))
+        pair = self._choose_widths(request.filter, dependent)
+        if pair.near < pair.far and limit + offset <= _MAX_NEAR_HITS:
+            near = max(pair.near, returned)
+            found = self._ask(request, _search_params(near, oversampling))
             if are_near(found, limit):
                 return found
-        return self._ask(request, _search_params(max(pair.far, 2 * wanted)))
+        far = max(pair.far, limit + offset + returned)
+        return self._ask(request, _search_params(far, oversampling))
 
     def vector(self, key: UUID) -> NDArray[np.float32] | None:
         """float32 [dim], normalised; None where there is no such point."""
@@ -238,6 +254,13 @@ class Shard:
     def count(self) -> int:
         with _faults("count"):
             return self._shard.count(edge.CountRequest(exact=True))
+
+    def estimate(self, conditions: Sequence[Condition]) -> int:
+        """About how many points meet `conditions`, at least one, by the indexes alone; takes some
+        hundredths of a millisecond."""
+        chosen = to_edge_filter(conditions)
+        assert chosen is not None
+        return self._estimate(chosen)
 
     def count_unindexed(self) -> int:
         """Points that the graph does not hold yet; replaced points can hide some."""
@@ -285,14 +308,23 @@ class Shard:
             self._shard.flush()
             self._shard.close()
 
-    def _is_scanned(self, chosen: edge.Filter | None) -> bool:
-        """Whether what meets the filter is so little that all of it is compared; by what the
-        indexes of the payload estimate."""
-        with _faults("search"):
-            found = points = self._shard.info().points_count
-            if chosen is not None and points >= EXACT_POINTS:
-                found = self._shard.count(edge.CountRequest(exact=False, filter=chosen))
-        return points < EXACT_POINTS or found <= points * scanned_share(points)
+    def _choose_widths(self, chosen: edge.Filter | None, dependent: bool) -> WidthPair:
+        """By how much the indexes of the payload say that the filter leaves."""
+        if chosen is None:
+            return self._widths.plain
+        found = self._estimate(chosen)
+        if found <= (_SURELY_COMPARED_DEPENDENT if dependent else _SURELY_COMPARED):
+            # No width matters then, and a second search is in vain.
+            return WidthPair(self._widths.narrow.far, self._widths.narrow.far)
+        return self._widths.wide if found >= self._points() * WIDE_SHARE else self._widths.narrow
+
+    def _estimate(self, chosen: edge.Filter) -> int:
+        with _faults("count"):
+            return self._shard.count(edge.CountRequest(exact=False, filter=chosen))
+
+    def _points(self) -> int:
+        with _faults("info"):
+            return self._shard.info().points_count
 
     def _ask(self, request: _SearchRequest, params: edge.SearchParams) -> list[ShardHit]:
         with _faults("search"):
@@ -320,8 +352,8 @@ class Shard:
 
 
 def scanned_share(points: int) -> float:
-    """Of so many points, the largest share whose vectors are compared one by one."""
-    return min(1.0, max(EXACT_POINTS / max(1, points), _SCAN_SHARE))
+    """Of so many points, the largest share that a filter leaves to comparing all of it."""
+    return min(1.0, EXACT_POINTS / max(1, points))
 
 
 def are_near(hits: Sequence[ShardHit], limit: int) -> bool:
@@ -330,10 +362,10 @@ def are_near(hits: Sequence[ShardHit], limit: int) -> bool:
     return len(hits) > place and hits[place].score >= _NEAR_COSINE
 
 
-def _search_params(width: int) -> edge.SearchParams:
+def _search_params(width: int, oversampling: float) -> edge.SearchParams:
     return edge.SearchParams(
         hnsw_ef=width,
-        quantization=edge.QuantizationSearchParams(rescore=True, oversampling=_OVERSAMPLING),
+        quantization=edge.QuantizationSearchParams(rescore=True, oversampling=oversampling),
     )
 
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import qdrant_edge as edge
 
-from rsq_agent.collections.search_filter import (
-    URI,
+from rsq_agent.collections.conditions import (
     Between,
     Condition,
     During,
@@ -16,6 +15,7 @@ from rsq_agent.collections.search_filter import (
     StartsWith,
     Within,
 )
+from rsq_agent.collections.stored_payload import URI
 
 ConditionType = (
     edge.FieldCondition
@@ -61,4 +61,10 @@ def _to_edge(condition: Condition) -> ConditionType:
                 ),
             )
         case Either(groups):
-            return edge.Filter(should=[edge.Filter(must=_all_of(group)) for group in groups])
+            return edge.Filter(should=[_one_of(group) for group in groups])
+
+
+def _one_of(group: tuple[Condition, ...]) -> ConditionType:
+    if len(group) == 1:
+        return _to_edge(group[0])
+    return edge.Filter(must=_all_of(group))

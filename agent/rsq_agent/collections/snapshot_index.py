@@ -22,9 +22,9 @@ from rsq.json_fields import read_integer, read_string
 from rsq.manifest import canonical_json
 from rsq.tar_header import BLOCK_BYTES, TRAILER, padding_bytes
 from rsq_agent.collections.collection_record import MAX_DIMENSION
-from rsq_agent.collections.stored_place import Extents
+from rsq_agent.collections.stored_place import Extents, read_extents
 
-SCHEMA = 1
+SCHEMA = 2
 INDEX_NAME = "rsq-snapshot.json"
 DIGEST_NAME = "rsq-snapshot.sha256"
 DIGEST_CHARACTERS = 64
@@ -59,7 +59,7 @@ class SnapshotIndex:
     dimension: int
     created_at: str  # of the collection; RFC 3339, UTC
     points: int
-    extents: Extents | None
+    extents: Extents
     engine: str
     files: tuple[SnapshotFile, ...]
 
@@ -89,9 +89,10 @@ def decode_index(data: bytes) -> SnapshotIndex:
     try:
         fields = json.loads(data)
         schema = read_integer(fields, "schema", 1, 1 << 31)
-        if schema > SCHEMA:
+        if schema != SCHEMA:
+            what_to_do = "Upgrade rsq." if schema > SCHEMA else "Make it anew."
             raise EnvironmentFault(
-                f"The snapshot has schema {schema}; this rsq reads up to {SCHEMA}. Upgrade rsq."
+                f"The snapshot has schema {schema}; this rsq reads {SCHEMA}. {what_to_do}"
             )
         index = SnapshotIndex(
             collection=read_string(fields, "collection"),
@@ -99,7 +100,7 @@ def decode_index(data: bytes) -> SnapshotIndex:
             dimension=read_integer(fields, "dimension", 1, MAX_DIMENSION),
             created_at=read_string(fields, "created_at"),
             points=read_integer(fields, "points", 0, 1 << 40),
-            extents=_read_extents(fields["extents"]),
+            extents=read_extents(fields["extents"]),
             engine=read_string(fields, "engine"),
             files=tuple(map(_read_file, fields["files"])),
         )
@@ -138,12 +139,3 @@ def _read_file(fields: dict[str, Any]) -> SnapshotFile:
     if not is_digest(sha256):
         raise ValueError("sha256")
     return SnapshotFile(path, size_bytes, tuple(parts), sha256)
-
-
-def _read_extents(fields: dict[str, Any] | None) -> Extents | None:
-    if fields is None:
-        return None
-    width, height = float(fields["width"]), float(fields["height"])
-    if not (0 <= width <= 360 * 2 and 0 <= height <= 180 * 2):
-        raise ValueError("extents")
-    return Extents(width, height, bool(fields["some_cross"]))

@@ -2,10 +2,12 @@
 
 1. Queries are made near and far from stored vectors, as images and texts are.
 2. Exact search tells each one's 10 best, and by them whether it is near or far.
-3. Of each kind, with a filter and without, the least width that holds the recall is kept.
+3. Of each kind, without a filter and with a wide and a narrow one, the least width that holds the
+   recall is kept.
 
 The hardest filters that the graph answers leave a little more than those whose points are compared
-one by one; of more the graph loses less.
+one by one; of more the graph loses less. Where no width holds the recall, since some points are out
+of reach, the least is kept that finds nearly as much as any.
 """
 
 from __future__ import annotations
@@ -21,25 +23,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsq.retrieval import BoundingBox
+from rsq_agent.collections.conditions import Condition, During
 from rsq_agent.collections.sample_queries import DISTANCES, displace
-from rsq_agent.collections.search_filter import TIME, Condition, During, Within
-from rsq_agent.collections.search_widths import DEFAULT_WIDTHS, SearchWidths, WidthPair
+from rsq_agent.collections.search_widths import (
+    DEFAULT_WIDTHS,
+    WIDE_SHARE,
+    SearchWidths,
+    WidthPair,
+)
 from rsq_agent.collections.shard import Shard, ShardPoint, are_near, scanned_share
-from rsq_agent.collections.stored_place import MIDDLE
+from rsq_agent.collections.stored_payload import TIME, to_hit
+from rsq_agent.collections.stored_place import NO_EXTENTS, curve_conditions, near_conditions
 
 TARGET_RECALL = 0.99
 K = 10
 _LADDER = (32, 48, 64, 96, 128, 160, 192, 256, 320, 384, 512, 640, 768, 1024)
 _MARGIN = 0.3  # of what may be missed, since the recall of a sample is off by some tenths of it
+_OUT_OF_REACH = 0.3  # of what may be missed is given up where wider searches find little more
 _QUERIES = 120  # per kind of filter: half near, half far
 _LEAST_QUERIES = 20  # fewer tell too little
-_SECONDS = 30.0  # of exact search, for each of the two measurements
+_SECONDS = 30.0  # of exact search, for each of the three measurements
 _SAMPLED_POINTS = 400
 # Equal vectors may be found in another order.
 _SCORE_TOLERANCE = 1e-5
 _HARDEST = 1.25  # times the share that is compared one by one, since filters differ in theirs
 _MOST_SHARE = 0.5
-_LAST_LATITUDE = 89.9
 _SEED = 20261124
 
 MakeFilter = Callable[[random.Random], tuple[Condition, ...]]
@@ -58,15 +66,23 @@ def tune_widths(
     shard: Shard, *, target: float = TARGET_RECALL, seconds: float = _SECONDS
 ) -> SearchWidths:
     """The widths for recall@10 of `target`; a kind that too few queries fell into keeps its
-    default. Takes up to about three times `seconds`."""
+    default. Takes up to about four times `seconds`."""
     points = _sample(shard)
-    plain = _make_queries(shard, points, lambda source: (), seconds)
-    filtered: list[_Query] = []
-    if make_filter := _find_filter(points, _HARDEST * scanned_share(shard.count())):
-        filtered = _make_queries(shard, points, make_filter, seconds)
+    hardest = _HARDEST * scanned_share(shard.count())
+
+    def measure(share: float | None, default: WidthPair) -> WidthPair:
+        make_filter: MakeFilter | None = lambda source: ()  # noqa: E731
+        if share is not None:
+            make_filter = _find_filter(points, share)
+        if make_filter is None:
+            return default
+        queries = _make_queries(shard, points, make_filter, seconds)
+        return _choose_pair(shard, queries, target, default)
+
     return SearchWidths(
-        plain=_choose_pair(shard, plain, target, DEFAULT_WIDTHS.plain),
-        filtered=_choose_pair(shard, filtered, target, DEFAULT_WIDTHS.filtered),
+        plain=measure(None, DEFAULT_WIDTHS.plain),
+        wide=measure(max(WIDE_SHARE, hardest), DEFAULT_WIDTHS.wide),
+        narrow=measure(hardest, DEFAULT_WIDTHS.narrow),
     )
 
 
@@ -112,10 +128,13 @@ def _choose_width(shard: Shard, queries: Sequence[_Query], target: float) -> int
     """None where the queries are too few."""
     if len(queries) < _LEAST_QUERIES:
         return None
+    recalls: dict[int, float] = {}
     for width in _LADDER:
-        if _recall(shard, queries, width) >= target + _MARGIN * (1 - target):
+        recalls[width] = _recall(shard, queries, width)
+        if recalls[width] >= target + _MARGIN * (1 - target):
             return width
-    return _LADDER[-1]
+    enough = max(recalls.values()) - _OUT_OF_REACH * (1 - target)
+    return next(width for width in _LADDER if recalls[width] >= enough)
 
 
 def _recall(shard: Shard, queries: Sequence[_Query], width: int) -> float:
@@ -130,50 +149,52 @@ def _find_filter(points: Sequence[ShardPoint], share: float) -> MakeFilter | Non
     """What makes filters by place and time that leave about `share` of the points; None where too
     few points have either."""
     share = min(share, _MOST_SHARE)
-    middles = [point.payload[MIDDLE] for point in points if MIDDLE in point.payload]
-    places = np.array([(middle["lon"], middle["lat"]) for middle in middles])
+    payloads = [to_hit(0.0, dict(point.payload), None).payload for point in points]
+    boxes = [BoundingBox(**payload["bbox"]) for payload in payloads if "bbox" in payload]
+    extents = NO_EXTENTS
+    for payload in payloads:
+        if "bbox" in payload:
+            extents = extents.including(BoundingBox(**payload["bbox"]), payload.get(TIME))
     times = sorted(
-        (point.payload[TIME] for point in points if TIME in point.payload),
+        (payload[TIME] for payload in payloads if TIME in payload),
         key=lambda text: datetime.fromisoformat(text.upper()),
     )
-    has_places = len(places) > len(points) / 2
+    has_places = len(boxes) > len(points) / 2
     has_times = len(times) > len(points) / 2 and len(set(times)) > K
     if has_places and has_times:
         share = share**0.5
     if not has_places and not has_times:
         return None
+    middles = np.array([((b.west + b.east) / 2, (b.south + b.north) / 2) for b in boxes])
 
     def make(source: random.Random) -> tuple[Condition, ...]:
         conditions: list[Condition] = []
-        if has_places:
-            conditions.append(_around(places, source, share))
+        since = until = None
         if has_times:
-            conditions.append(_during(times, source, share))
+            since, until = _during(times, source, share)
+            conditions.append(During(TIME, since, until))
+        if has_places:
+            box = _around(middles, source, share)
+            conditions += curve_conditions(box, since, until, extents) or near_conditions(
+                box, extents
+            )
         return tuple(conditions)
 
     return make
 
 
-def _around(places: NDArray[np.float64], source: random.Random, share: float) -> Within:
-    """A box around one of `places` [n, 2] that holds about `share` of them."""
-    centre = places[source.randrange(len(places))]
-    spread = places.std(axis=0) + 1e-6
-    reach = np.quantile((np.abs(places - centre) / spread).max(axis=1), share)
-    west, south = centre - reach * spread
-    east, north = centre + reach * spread
-    return Within(
-        MIDDLE,
-        BoundingBox(
-            max(-180.0, float(west)),
-            max(-_LAST_LATITUDE, float(south)),
-            min(180.0, float(east)),
-            min(_LAST_LATITUDE, float(north)),
-        ),
-    )
+def _around(middles: NDArray[np.float64], source: random.Random, share: float) -> BoundingBox:
+    """A box around one of `middles` [n, 2] that holds about `share` of them."""
+    centre = middles[source.randrange(len(middles))]
+    spread = middles.std(axis=0) + 1e-6
+    reach = np.quantile((np.abs(middles - centre) / spread).max(axis=1), share)
+    west, south = (centre - reach * spread).tolist()
+    east, north = (centre + reach * spread).tolist()
+    return BoundingBox(max(-180.0, west), max(-90.0, south), min(180.0, east), min(90.0, north))
 
 
-def _during(times: Sequence[str], source: random.Random, share: float) -> During:
+def _during(times: Sequence[str], source: random.Random, share: float) -> tuple[str, str]:
     """A range that holds about `share` of the sorted `times`."""
     count = max(1, round(share * len(times)))
     start = source.randrange(len(times) - count)
-    return During(TIME, times[start].upper(), times[start + count].upper())
+    return times[start].upper(), times[start + count].upper()

@@ -143,11 +143,16 @@ def make_ships(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_record_of_a_newer_schema_is_refused_with_advice(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("schema", "advice"), [(3, r"schema 3.*Upgrade rsq"), (1, r"schema 1.*index again")]
+)
+def test_a_record_of_another_release_is_refused_with_advice(
+    tmp_path: Path, schema: int, advice: str
+) -> None:
     make_ships(tmp_path)
-    rewrite(tmp_path, schema=2)
+    rewrite(tmp_path, schema=schema)
     store = CollectionStore(tmp_path)
-    with pytest.raises(EnvironmentFault, match=r"schema 2.*Upgrade rsq"):
+    with pytest.raises(EnvironmentFault, match=advice):
         store.open("ships")
     store.close()
 
@@ -156,8 +161,9 @@ def test_a_record_of_a_newer_schema_is_refused_with_advice(tmp_path: Path) -> No
     "changes",
     [
         {"name": "planes"},
-        {"schema": "1"},
-        {"schema": 0},
+        {"schema": "2"},
+        {"extents": None},
+        {"extents": {"small": {"width": 10**400, "height": 0}, "large": None}},
         {"space_id": "?"},
         {"dimension": "4"},
         {"dimension": 0},

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from rsq_agent.collections.search_widths import (
     write_widths,
 )
 
-WIDTHS = SearchWidths(plain=WidthPair(32, 192), filtered=WidthPair(64, 384))
+FIELDS = {"schema": 2, **{key: {"near": 1, "far": 2} for key in ("plain", "wide", "narrow")}}
+WIDTHS = SearchWidths(WidthPair(32, 192), WidthPair(64, 384), WidthPair(96, 768))
 
 
 def test_widths_survive_the_disk(tmp_path: Path) -> None:
@@ -26,7 +28,7 @@ def test_a_shard_that_was_never_measured_has_the_defaults(tmp_path: Path) -> Non
 
 
 def test_what_a_newer_release_measured_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "search_widths.json").write_text('{"schema": 2}')
+    (tmp_path / "search_widths.json").write_text('{"schema": 3}')
     assert read_widths(tmp_path) == DEFAULT_WIDTHS
 
 
@@ -35,9 +37,9 @@ def test_what_a_newer_release_measured_is_left_alone(tmp_path: Path) -> None:
     [
         "{",
         "[]",
-        '{"schema": 1, "plain": {"near": 32, "far": 64}}',
-        '{"schema": 1, "plain": {"near": 0, "far": 64}, "filtered": {"near": 1, "far": 1}}',
-        '{"schema": 1, "plain": {"near": 1, "far": 99999}, "filtered": {"near": 1, "far": 1}}',
+        '{"schema": 2, "plain": {"near": 32, "far": 64}}',
+        json.dumps({**FIELDS, "plain": {"near": 0, "far": 64}}),
+        json.dumps({**FIELDS, "narrow": {"near": 1, "far": 99_999}}),
     ],
 )
 def test_a_damaged_file_is_told(tmp_path: Path, text: str) -> None:

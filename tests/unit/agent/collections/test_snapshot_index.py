@@ -15,7 +15,7 @@ from rsq_agent.collections.snapshot_index import (
     decode_index,
     encode_index,
 )
-from rsq_agent.collections.stored_place import Extents
+from rsq_agent.collections.stored_place import Extents, Size
 
 FILE = SnapshotFile("segments/a-1/page_0.dat", 32 << 20, ((0, 4096), (8192, 100)), "a" * 64)
 INDEX = SnapshotIndex(
@@ -24,7 +24,7 @@ INDEX = SnapshotIndex(
     dimension=16,
     created_at="2026-01-01T00:00:00+00:00",
     points=3,
-    extents=Extents(0.5, 0.25, True),
+    extents=Extents(Size(0.5, 0.25)),
     engine="qdrant-edge-py 0.9.0",
     files=(FILE,),
 )
@@ -32,13 +32,15 @@ INDEX = SnapshotIndex(
 
 def test_it_reads_what_it_wrote() -> None:
     assert decode_index(encode_index(INDEX)) == INDEX
-    assert decode_index(encode_index(replace(INDEX, extents=None))).extents is None
+    with_large = replace(INDEX, extents=Extents(Size(), Size(2, 200)))
+    assert decode_index(encode_index(with_large)) == with_large
     assert INDEX.data_bytes == 4196
 
 
-def test_a_newer_release_is_named() -> None:
-    fields = {**json.loads(encode_index(INDEX)), "schema": 2}
-    with pytest.raises(EnvironmentFault, match="Upgrade rsq"):
+@pytest.mark.parametrize(("schema", "advice"), [(3, "Upgrade rsq"), (1, "Make it anew")])
+def test_what_another_release_wrote_is_named(schema: int, advice: str) -> None:
+    fields = {**json.loads(encode_index(INDEX)), "schema": schema}
+    with pytest.raises(EnvironmentFault, match=advice):
         decode_index(json.dumps(fields).encode())
 
 
