@@ -38,6 +38,7 @@ class FakeRegistry(RegistryServicer, ContentServicer):
         self.part_bytes = PART_BYTES
         # (digest, offset): the first read there is answered when `release` is set, or never.
         self.hold_first_read_of: tuple[str, int] | None = None
+        self.hold_after_reads: int | None = None  # as this one, every read once so many were served
         self.release = threading.Event()
 
     def add(self, version: VersionRow, artifacts: list[TinyArtifact]) -> None:
@@ -68,6 +69,8 @@ class FakeRegistry(RegistryServicer, ContentServicer):
         self.reads.append((request.digest, request.offset))
         if self.hold_first_read_of == (request.digest, request.offset):
             self.hold_first_read_of = None
+            self.release.wait(60)
+        if self.hold_after_reads is not None and len(self.reads) > self.hold_after_reads:
             self.release.wait(60)
         if request.digest not in self.blobs:
             raise NotFound(f"There is no blob {request.digest}.")

@@ -43,8 +43,8 @@ from rsq_agent.collections.stored_place import LARGE_MIDDLE, MIDDLE, PLACE_IN_YE
 # these are compared too, by int8 first: of a point's up to 2 x 16 neighbours too few are then left,
 # and the way to the best is lost.
 EXACT_POINTS = 10_000
-# By what is estimated: as a rule, and for conditions that depend on each other, since estimates take
-# them for independent and are too low by as much as the one leaves of the other.
+# By what is estimated: as a rule, and for conditions that depend on each other, since estimates
+# take them for independent and are too low by as much as the one leaves of the other.
 _SURELY_COMPARED, _SURELY_COMPARED_DEPENDENT = EXACT_POINTS / 2, EXACT_POINTS / 10
 
 # A query whose tenth hit is at least so close is near what it looks for, and a small width finds it

@@ -70,19 +70,17 @@ def tune_widths(
     points = _sample(shard)
     hardest = _HARDEST * scanned_share(shard.count())
 
-    def measure(share: float | None, default: WidthPair) -> WidthPair:
-        make_filter: MakeFilter | None = lambda source: ()  # noqa: E731
-        if share is not None:
-            make_filter = _find_filter(points, share)
+    def measure(make_filter: MakeFilter | None, default: WidthPair) -> WidthPair:
         if make_filter is None:
             return default
         queries = _make_queries(shard, points, make_filter, seconds)
         return _choose_pair(shard, queries, target, default)
 
+    wide, narrow = _find_filter(points, max(WIDE_SHARE, hardest)), _find_filter(points, hardest)
     return SearchWidths(
-        plain=measure(None, DEFAULT_WIDTHS.plain),
-        wide=measure(max(WIDE_SHARE, hardest), DEFAULT_WIDTHS.wide),
-        narrow=measure(hardest, DEFAULT_WIDTHS.narrow),
+        plain=measure(lambda source: (), DEFAULT_WIDTHS.plain),
+        wide=measure(wide, DEFAULT_WIDTHS.wide),
+        narrow=measure(narrow, DEFAULT_WIDTHS.narrow),
     )
 
 
