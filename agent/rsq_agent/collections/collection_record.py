@@ -1,7 +1,8 @@
 """collection.json: what a collection is, beside the shard that holds its points.
 
     extents   bounds of the bounding boxes in it, {"width", "height"} in degrees each: "small", and
-              "large" or null where no box is (rsq_agent.collections.stored_place)
+              "large" or null where no box is; "first" and "last" of their times, in seconds of Unix
+              time (rsq_agent.collections.stored_place)
 
 Counts are not kept here: they would drift from the shard in a crash, and the shard counts fast.
 """

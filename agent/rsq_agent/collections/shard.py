@@ -60,11 +60,10 @@ _HNSW_M = 16
 _HNSW_EF_CONSTRUCT = 100
 # Clips the outermost percent of values, so that int8 steps are not spent on outliers.
 _INT8_QUANTILE = 0.99
-# Calls hold the interpreter lock, so one search runs at a time. A second thread waits for work by
-# spinning, which takes as long as a search from the rest of the agent.
+# Calls hold the interpreter lock, so one search runs at a time. With a second thread, which waits
+# for work by spinning, it took 0.30 ms of CPU instead of 0.19.
 _SEARCH_THREADS = 1
 _MAX_ARTIFACTS = 10_000
-_CONFIG_NAME = "edge_config.json"  # Qdrant Edge's own
 _INDEXES: dict[str, edge.PayloadSchemaType | edge.KeywordIndexParams] = {
     URI: edge.KeywordIndexParams(prefix=True),
     ARTIFACT: edge.PayloadSchemaType.Keyword,
@@ -146,7 +145,7 @@ class Shard:
     def load(cls, path: Path) -> Shard:
         """Makes the indexes that are missing. Raises EnvironmentFault where another process has it,
         IntegrityError where it is damaged."""
-        if not (path / _CONFIG_NAME).is_file():
+        if not (path / "edge_config.json").is_file():
             raise IntegrityError(f"The folder {path} of this collection's points is missing.")
         try:
             shard = edge.EdgeShard.load(str(path))
@@ -349,11 +348,6 @@ class Shard:
             if count:
                 self._shard.update(edge.UpdateOperation.delete_points_by_filter(chosen))
         return count
-
-
-def scanned_share(points: int) -> float:
-    """Of so many points, the largest share that a filter leaves to comparing all of it."""
-    return min(1.0, EXACT_POINTS / max(1, points))
 
 
 def are_near(hits: Sequence[ShardHit], limit: int) -> bool:

@@ -59,6 +59,9 @@ class Size:
         return Size(_bound(self.width, other.width), _bound(self.height, other.height))
 
 
+_SMALL = Size(SMALL_DEGREES, SMALL_DEGREES)
+
+
 @dataclass(frozen=True)
 class Extents:
     """Bounds of the bounding boxes in a collection, and of the times beside them in seconds of Unix
@@ -74,7 +77,7 @@ class Extents:
         """Itself where it holds them already, which is nearly always."""
         size = _size(bbox)
         grown = self
-        if _is_small(size):
+        if _SMALL.holds(size):
             if not self.small.holds(size):
                 grown = replace(self, small=self.small.including(size))
         elif self.large is None or not self.large.holds(size):
@@ -98,7 +101,7 @@ def place_of(bbox: BoundingBox, time: str | None) -> dict[str, Any]:
     longitude = _normalise(bbox.west + size.width / 2)
     latitude = _clamp((bbox.south + bbox.north) / 2, _LAST_MIDDLE)
     middle = {"lon": longitude, "lat": latitude}
-    if not _is_small(size):
+    if not _SMALL.holds(size):
         return {LARGE_MIDDLE: middle}
     if time is None:
         return {MIDDLE: middle}
@@ -220,10 +223,6 @@ def _read_size(fields: Any) -> Size:
     if not (0 <= size.width <= MAX_DEGREES and 0 <= size.height <= MAX_DEGREES):
         raise ValueError("a size in degrees")
     return size
-
-
-def _is_small(size: Size) -> bool:
-    return size.width <= SMALL_DEGREES and size.height <= SMALL_DEGREES
 
 
 def _bound(bound: float, value: float) -> float:

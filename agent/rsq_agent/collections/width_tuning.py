@@ -31,7 +31,7 @@ from rsq_agent.collections.search_widths import (
     SearchWidths,
     WidthPair,
 )
-from rsq_agent.collections.shard import Shard, ShardPoint, are_near, scanned_share
+from rsq_agent.collections.shard import EXACT_POINTS, Shard, ShardPoint, are_near
 from rsq_agent.collections.stored_payload import TIME, to_hit
 from rsq_agent.collections.stored_place import NO_EXTENTS, curve_conditions, near_conditions
 
@@ -68,7 +68,7 @@ def tune_widths(
     """The widths for recall@10 of `target`; a kind that too few queries fell into keeps its
     default. Takes up to about four times `seconds`."""
     points = _sample(shard)
-    hardest = _HARDEST * scanned_share(shard.count())
+    hardest = _HARDEST * EXACT_POINTS / max(1, shard.count())
 
     def measure(make_filter: MakeFilter | None, default: WidthPair) -> WidthPair:
         if make_filter is None:
@@ -148,22 +148,21 @@ def _find_filter(points: Sequence[ShardPoint], share: float) -> MakeFilter | Non
     few points have either."""
     share = min(share, _MOST_SHARE)
     payloads = [to_hit(0.0, dict(point.payload), None).payload for point in points]
-    boxes = [BoundingBox(**payload["bbox"]) for payload in payloads if "bbox" in payload]
+    places = [(BoundingBox(**p["bbox"]), p.get(TIME)) for p in payloads if "bbox" in p]
     extents = NO_EXTENTS
-    for payload in payloads:
-        if "bbox" in payload:
-            extents = extents.including(BoundingBox(**payload["bbox"]), payload.get(TIME))
+    for box, taken in places:
+        extents = extents.including(box, taken)
     times = sorted(
         (payload[TIME] for payload in payloads if TIME in payload),
         key=lambda text: datetime.fromisoformat(text.upper()),
     )
-    has_places = len(boxes) > len(points) / 2
+    has_places = len(places) > len(points) / 2
     has_times = len(times) > len(points) / 2 and len(set(times)) > K
     if has_places and has_times:
         share = share**0.5
     if not has_places and not has_times:
         return None
-    middles = np.array([((b.west + b.east) / 2, (b.south + b.north) / 2) for b in boxes])
+    middles = np.array([((b.west + b.east) / 2, (b.south + b.north) / 2) for b, _ in places])
 
     def make(source: random.Random) -> tuple[Condition, ...]:
         conditions: list[Condition] = []
