@@ -282,12 +282,8 @@ class Shard:
         """
         log = self._path / "wal"
         try:
-            for name in os.listdir(log):
-                descriptor = os.open(log / name, os.O_RDONLY)
-                try:
-                    os.fsync(descriptor)
-                finally:
-                    os.close(descriptor)
+            while not _sync_files(log):  # Qdrant Edge makes the next file beside updates
+                pass
             sync_folder(log)
         except OSError as e:
             raise EnvironmentFault(f"The points in {self._path} can't be saved: {e}.") from e
@@ -354,6 +350,20 @@ def are_near(hits: Sequence[ShardHit], limit: int) -> bool:
     """Whether `hits`, best first of `limit` asked for, lie near their query."""
     place = min(limit, _TOLD_BY_HITS) - 1
     return len(hits) > place and hits[place].score >= _NEAR_COSINE
+
+
+def _sync_files(folder: Path) -> bool:
+    """False where one was renamed before it was reached, and has to be looked for again."""
+    for name in os.listdir(folder):
+        try:
+            descriptor = os.open(folder / name, os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    return True
 
 
 def _search_params(width: int, oversampling: float) -> edge.SearchParams:

@@ -10,9 +10,13 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+# Of the next file of Qdrant Edge's log, which is made beside everything else and then renamed.
+_UNFINISHED = "tmp-"
+
 
 def copy_folder(source: Path, target: Path) -> None:
-    """Copies the folder `source` to `target`, which must not exist; raises OSError."""
+    """Copies the folder `source` to `target`, which must not exist; raises OSError. Log files that
+    nothing was written to yet may be left out."""
     shutil.copytree(source, target, copy_function=_copy_file)
 
 
@@ -36,12 +40,20 @@ def data_parts(path: Path) -> Iterator[tuple[int, int]]:
 
 
 def _copy_file(source: str, target: str) -> str:
+    try:
+        _copy_parts(source, target)
+    except FileNotFoundError:
+        if not os.path.basename(source).startswith(_UNFINISHED):
+            raise
+    return target
+
+
+def _copy_parts(source: str, target: str) -> None:
     with open(source, "rb") as reader, open(target, "wb") as writer:
         writer.truncate(os.fstat(reader.fileno()).st_size)
         for start, count in _data_parts(reader.fileno()):
             writer.seek(start)
             _copy_range(reader.fileno(), writer.fileno(), start, count)
-    return target
 
 
 def _data_parts(descriptor: int) -> Iterator[tuple[int, int]]:

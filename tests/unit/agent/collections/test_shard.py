@@ -72,6 +72,34 @@ def test_syncing_reaches_the_file_that_holds_the_update(
     shard.close()
 
 
+def test_a_log_file_renamed_while_syncing_is_synced_under_its_new_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shard = Shard.create(tmp_path / "shard", DIM)
+    log = tmp_path / "shard" / "wal"
+    unfinished, finished = log / "tmp-open-7", log / "open-7"
+    unfinished.touch()
+    synced: set[Path] = set()
+    fsync, open_file = os.fsync, os.open
+
+    def rename_first(path: Path, flags: int) -> int:
+        if path == unfinished:
+            unfinished.rename(finished)
+        return open_file(path, flags)
+
+    def record(descriptor: int) -> None:
+        fsync(descriptor)
+        synced.add(Path(os.readlink(f"/proc/self/fd/{descriptor}")))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", rename_first)
+        patched.setattr(os, "fsync", record)
+        shard.sync_log()
+    assert finished in synced
+    finished.unlink()
+    shard.close()
+
+
 def test_a_failing_disk_is_an_environment_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

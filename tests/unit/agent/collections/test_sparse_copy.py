@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from rsq_agent.collections import sparse_copy
 from rsq_agent.collections.sparse_copy import allocated_bytes, copy_folder
 
 MIB = 1 << 20
@@ -41,3 +43,25 @@ def test_an_existing_target_is_refused(tmp_path: Path) -> None:
     (tmp_path / "target").mkdir()
     with pytest.raises(FileExistsError):
         copy_folder(tmp_path / "source", tmp_path / "target")
+
+
+@pytest.mark.parametrize(("name", "is_left_out"), [("tmp-open-7", True), ("open-7", False)])
+def test_only_an_unfinished_log_file_may_vanish_while_it_is_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, is_left_out: bool
+) -> None:
+    (tmp_path / "source").mkdir()
+    for kept in (name, "points"):
+        (tmp_path / "source" / kept).write_bytes(b"bytes")
+    copy_file = sparse_copy._copy_file
+
+    def vanish_first(source: str, target: str) -> str:
+        (tmp_path / "source" / name).unlink(missing_ok=True)
+        return copy_file(source, target)
+
+    monkeypatch.setattr(sparse_copy, "_copy_file", vanish_first)
+    if not is_left_out:
+        with pytest.raises(shutil.Error, match=name):
+            copy_folder(tmp_path / "source", tmp_path / "copy")
+        return
+    copy_folder(tmp_path / "source", tmp_path / "copy")
+    assert [path.name for path in (tmp_path / "copy").iterdir()] == ["points"]
