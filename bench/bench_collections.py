@@ -10,6 +10,7 @@ not installed are left out.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import sys
 import tempfile
@@ -198,6 +199,7 @@ def fill_and_build(folder: Path, data: Data) -> dict[str, Any]:
     store = CollectionStore(cache.collections_folder)
     dimension = data.vectors.shape[1]
     collection = store.create("default", space_id=SPACE_ID, dimension=dimension)
+    gc.freeze()  # as `rsq-agent serve` does
     row: dict[str, Any] = {"upsert_per_second": round(fill(collection, data))}
     print(row, flush=True)
     started = time.perf_counter()

@@ -24,7 +24,7 @@ from rsq_agent.collections.collection_interface import EVERYTHING, CollectionSta
 from rsq_agent.collections.index_points import (
     Hit,
     IndexPoint,
-    check_point,
+    check_points,
     check_space,
     check_uri,
     check_vector,
@@ -57,15 +57,15 @@ class ClusterCollection:
 
     def add(self, points: Sequence[IndexPoint]) -> None:
         """As `Collection.add`."""
+        if not points:
+            return
+        vectors = check_points(points, space_id=self.space_id, dimension=self.dimension)
         rows: dict[UUID, models.PointStruct] = {}
-        for point in points:
-            vector = check_point(point, space_id=self.space_id, dimension=self.dimension)
+        for point, vector in zip(points, vectors, strict=True):
             key = point_id(point.uri, point.window)
             rows[key] = models.PointStruct(
                 id=str(key), vector=vector.tolist(), payload=cluster_payload(point)
             )
-        if not rows:
-            return
         batch = list(rows.values())
         with cluster_faults(self.name):
             # Another agent may have dropped it and made it anew for another model.

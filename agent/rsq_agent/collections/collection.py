@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 
 from rsq.errors import BadInput, EnvironmentFault, RsqError
 from rsq.retrieval import (
-    BoundingBox,
     Origin,
     SearchFilter,
     StoredRecord,
@@ -42,7 +41,7 @@ from rsq_agent.collections.index_points import (
     Hit,
     IndexPoint,
     bbox_of,
-    check_point,
+    check_points,
     check_space,
     check_uri,
     check_vector,
@@ -58,8 +57,8 @@ from rsq_agent.collections.stored_payload import stored_payload, to_hit
 
 # An update holds the interpreter lock: about 6 ms for so many points of 256 dimensions.
 _UPDATE_POINTS = 256
-# One file of Qdrant Edge's log; replaying so much takes about a second.
-_FLUSH_BYTES = 32 << 20
+# Two files of Qdrant Edge's log; replaying so much takes one to two seconds.
+_FLUSH_BYTES = 64 << 20
 
 
 class Collection:
@@ -118,26 +117,27 @@ class Collection:
         Raises BadInput and SpaceMismatch before anything is stored, and Exhausted when the disk is
         nearly full. A crash meanwhile may keep a first part of `points`; add them again.
         """
-        rows: dict[UUID, ShardPoint] = {}
-        places: list[tuple[BoundingBox, str | None]] = []
-        for point in points:
-            vector = check_point(point, space_id=self.space_id, dimension=self.dimension)
-            if (bbox := bbox_of(point)) is not None:
-                places.append((bbox, point.datetime))
-            key = point_id(point.uri, point.window)
-            rows[key] = ShardPoint(key, vector, stored_payload(point))
-        if not rows:
+        if not points:
             return
-        batch = list(rows.values())
+        vectors = check_points(points, space_id=self.space_id, dimension=self.dimension)
+        rows = {
+            point_id(point.uri, point.window): (point, vector)
+            for point, vector in zip(points, vectors, strict=True)
+        }
+        batch = list(rows.items())
         size_bytes = len(batch) * self.dimension * 4
         with self._changing():
             self._builder.require_room_to_add(size_bytes)
             # Before the points, so that no search misses one.
-            self._include(places)
+            self._include(points)
             for start in range(0, len(batch), _UPDATE_POINTS):
+                update = [
+                    ShardPoint(key, vector, stored_payload(point))
+                    for key, (point, vector) in batch[start : start + _UPDATE_POINTS]
+                ]
                 with self._open_shard() as shard:
-                    shard.upsert(batch[start : start + _UPDATE_POINTS])
-                self._pending += len(batch[start : start + _UPDATE_POINTS])
+                    shard.upsert(update)
+                self._pending += len(update)
             self._save(size_bytes)
 
     def search(
@@ -367,11 +367,12 @@ class Collection:
             self._changes += 1
             yield
 
-    def _include(self, places: Sequence[tuple[BoundingBox, str | None]]) -> None:
+    def _include(self, points: Sequence[IndexPoint]) -> None:
         """Bounds that are too wide only cost time, so no deletion narrows them."""
         extents = self._record.extents
-        for bbox, time in places:
-            extents = extents.including(bbox, time)
+        for point in points:
+            if (bbox := bbox_of(point)) is not None:
+                extents = extents.including(bbox, point.datetime)
         if extents != self._record.extents:
             record = replace(self._record, extents=extents)
             write_record(self._folder, record)

@@ -5,11 +5,12 @@ Payloads are stored as the JSON that `rsq.retrieval` describes.
 
 from __future__ import annotations
 
-import math
 import re
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ MAX_TAGS = 64
 MAX_TAG_CHARACTERS = 256
 MAX_CORNERS = 1000
 MAX_STAMP_CHARACTERS = 128
+MAX_TIME_CHARACTERS = 64
 MAX_PIXEL = (1 << 32) - 1  # the wire carries windows as uint32
 
 # How far a vector's norm may be from 1: float16 on the wire rounds by 2^-11.
@@ -118,25 +120,33 @@ def require_stored(
     return vector
 
 
-def check_point(point: IndexPoint, *, space_id: str, dimension: int) -> NDArray[np.float32]:
-    """The vector of `point`, once the whole point has passed; raises BadInput, SpaceMismatch."""
-    check_uri(point.uri)
-    check_space(point.space_id, space_id)
-    require_digest(point.artifact_id)
-    vector = _check_unit(point, dimension)
-    _check_payload(point)
-    return vector
+def check_point(point: IndexPoint, *, space_id: str, dimension: int) -> None:
+    """Raises BadInput and SpaceMismatch unless a collection of both can store `point`."""
+    check_points([point], space_id=space_id, dimension=dimension)
+
+
+def check_points(
+    points: Sequence[IndexPoint], *, space_id: str, dimension: int
+) -> NDArray[np.float32]:
+    """The vectors of `points`, at least one, as rows [n, dimension], once all of them have passed;
+    raises BadInput and SpaceMismatch."""
+    for point in points:
+        check_uri(point.uri)
+        check_space(point.space_id, space_id)
+        require_digest(point.artifact_id)
+        _check_payload(point)
+    vectors = [np.asarray(point.vector) for point in points]
+    if all(row.dtype == np.float32 and row.shape == (dimension,) for row in vectors):
+        rows = np.stack(vectors)
+        with np.errstate(over="ignore"):
+            lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+        if (abs(lengths - 1) <= NORM_TOLERANCE).all():  # of none with NaN or infinity
+            return rows
+    return np.stack([_check_unit(point, dimension) for point in points])
 
 
 def _check_unit(point: IndexPoint, dimension: int) -> NDArray[np.float32]:
-    vector = np.asarray(point.vector)
-    # A length of 1 rules out NaN and infinity, and takes a tenth of the time that looking does.
-    if vector.dtype == np.float32 and vector.shape == (dimension,):
-        with np.errstate(over="ignore"):
-            length = math.sqrt(vector.dot(vector))
-        if abs(length - 1) <= NORM_TOLERANCE:
-            return vector
-    vector = check_vector(vector, dimension)
+    vector = check_vector(point.vector, dimension)
     norm = float(np.linalg.norm(vector.astype(np.float64)))
     if abs(norm - 1) > NORM_TOLERANCE:
         raise BadInput(f"The vector of {point.uri!r} has length {norm:.4g} instead of 1.")
@@ -204,7 +214,12 @@ def _check_payload(point: IndexPoint) -> None:
 
 
 def is_rfc3339(text: str) -> bool:
-    """With date, time and zone."""
+    """With date, time and zone, and no more than MAX_TIME_CHARACTERS."""
+    return len(text) <= MAX_TIME_CHARACTERS and _is_rfc3339(text)
+
+
+@lru_cache(4096)  # tiles of one scene share theirs
+def _is_rfc3339(text: str) -> bool:
     if not _RFC3339.fullmatch(text):
         return False
     try:

@@ -194,6 +194,7 @@ def _unit(longitude: float, latitude: float, in_year: float) -> tuple[float, flo
     return (longitude + 180) / MAX_DEGREES, (latitude + 90) / 180, in_year
 
 
+@lru_cache(4096)  # tiles of one scene share theirs
 def _seconds(time: str) -> float:
     return datetime.fromisoformat(time.upper()).timestamp()
 
