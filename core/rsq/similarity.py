@@ -34,6 +34,6 @@ def probabilities(cosines: NDArray[np.float64], scoring: ScoringSpec) -> NDArray
     (Zhai et al. 2023), or CLIP's softmax(scale * cos) over the last axis (Radford et al. 2021)."""
     logits = scoring.scale * cosines + scoring.bias
     if scoring.kind == "sigmoid":
-        return np.asarray(1 / (1 + np.exp(-np.clip(logits, -500, 500))))
+        return np.asarray(1 / (1 + np.exp(-np.maximum(logits, -500))))
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -44,15 +45,14 @@ def combine(rows: Sequence[NDArray[np.float32]], weights: Sequence[float]) -> ND
     if len({row.shape for row in rows}) > 1:
         sizes = sorted({row.size for row in rows})
         raise BadInput(f"The vectors of this query have different dimensions: {sizes}.")
-    units = []
-    for row in rows:
+    total = np.zeros(rows[0].shape)
+    for row, weight in zip(rows, weights, strict=True):
         exact = row.astype(np.float64)
-        length = np.linalg.norm(exact)
-        if not np.isfinite(length) or length == 0:
+        length = math.sqrt(exact.dot(exact))
+        if not math.isfinite(length) or length == 0:
             raise BadInput("The query vector is zero or not finite.")
-        units.append(exact / length)
-    total = np.asarray(weights, np.float64) @ np.stack(units)
-    length = np.linalg.norm(total)
-    if length <= _LEAST_LENGTH * np.abs(weights).sum():
+        total += exact * (weight / length)
+    length = math.sqrt(total.dot(total))
+    if length <= _LEAST_LENGTH * sum(map(abs, weights)):
         raise BadInput("The parts of this query cancel each other; change a weight or a part.")
     return np.asarray(total / length, np.float32)

@@ -108,6 +108,7 @@ class Shard:
         self._path = path
         self._shard = shard
         self._widths = read_widths(path)
+        self._known_points: int | None = None
 
     @classmethod
     def create(cls, path: Path, dimension: int) -> Shard:
@@ -165,7 +166,7 @@ class Shard:
         """Inserts or replaces by id; all of them or, after a crash, none."""
         batch = [edge.Point(p.id, p.vector.tolist(), dict(p.payload)) for p in points]
         with _faults("update"):
-            self._shard.update(edge.UpdateOperation.upsert_points(batch))
+            self._update(edge.UpdateOperation.upsert_points(batch))
 
     def search(
         self,
@@ -235,7 +236,7 @@ class Shard:
 
     def delete_points(self, ids: Sequence[UUID]) -> None:
         with _faults("delete"):
-            self._shard.update(edge.UpdateOperation.delete_points(list(ids)))
+            self._update(edge.UpdateOperation.delete_points(list(ids)))
 
     def delete_uris(self, uris: Sequence[str]) -> int:
         """Deletes every point of these uris; returns how many there were."""
@@ -317,9 +318,15 @@ class Shard:
         with _faults("count"):
             return self._shard.count(edge.CountRequest(exact=False, filter=chosen))
 
+    def _update(self, operation: edge.UpdateOperation) -> None:
+        self._known_points = None
+        self._shard.update(operation)
+
     def _points(self) -> int:
-        with _faults("info"):
-            return self._shard.info().points_count
+        if self._known_points is None:
+            with _faults("info"):
+                self._known_points = self._shard.info().points_count
+        return self._known_points
 
     def _ask(self, request: _SearchRequest, params: edge.SearchParams) -> list[ShardHit]:
         with _faults("search"):
@@ -342,7 +349,7 @@ class Shard:
         with _faults("delete"):
             count = self._shard.count(edge.CountRequest(exact=True, filter=chosen))
             if count:
-                self._shard.update(edge.UpdateOperation.delete_points_by_filter(chosen))
+                self._update(edge.UpdateOperation.delete_points_by_filter(chosen))
         return count
 
 

@@ -17,8 +17,6 @@ from rsq.manifest import ScoringSpec
 from rsq.retrieval import (
     DEFAULT_COLLECTION,
     CollectionInfo,
-    SearchHit,
-    payload_from_json,
 )
 from rsq.similarity import probabilities
 from rsq.v1 import embedding_pb2
@@ -106,15 +104,7 @@ class Retrieval(RetrievalServicer):
             chances = _chances(scores, model.manifest.scoring)
             return pb.SearchResponse(
                 hits=[
-                    wire.hit_to_pb(
-                        SearchHit(
-                            hit.score,
-                            chance,
-                            hit.uri,
-                            payload_from_json(hit.payload),
-                            hit.artifact_id,
-                        )
-                    )
+                    wire.hit_to_pb(hit.score, chance, hit.uri, hit.artifact_id, hit.payload)
                     for hit, chance in zip(hits, chances, strict=True)
                 ],
                 space_id=space_id,

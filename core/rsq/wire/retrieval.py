@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rsq.error_catalog import outcome_for_code
 from rsq.errors import InternalError, RsqError
@@ -19,6 +20,8 @@ from rsq.retrieval import (
 )
 from rsq.v1 import embedding_pb2
 from rsq.v1 import retrieval_pb2 as pb
+
+_PLAIN_KEYS = ("window", "bbox", "datetime", "tags", "stamp")  # JSON as the message has it
 
 
 def payload_to_pb(row: Payload) -> pb.Payload:
@@ -38,7 +41,7 @@ def payload_from_pb(message: pb.Payload) -> Payload:
         bbox=bbox_from_pb(message.bbox) if message.HasField("bbox") else None,
         datetime=message.datetime or None,
         tags=tuple(message.tags),
-        footprint=polygon_from_pb(message.footprint),
+        footprint=polygon_from_pb(message.footprint) if message.HasField("footprint") else (),
         stamp=message.stamp,
     )
 
@@ -109,13 +112,15 @@ def index_outcome_from_pb(message: pb.IndexResponse) -> IndexOutcome:
     return IndexOutcome(message.uri, error)
 
 
-def hit_to_pb(hit: SearchHit) -> pb.Hit:
+def hit_to_pb(
+    score: float, probability: float, uri: str, artifact_id: str, payload: Mapping[str, Any]
+) -> pb.Hit:
+    """A search's hit. `payload` is JSON of `rsq.retrieval.Payload`, as it was stored."""
+    fields = {key: payload[key] for key in _PLAIN_KEYS if key in payload}
+    if "footprint" in payload:
+        fields["footprint"] = polygon_to_pb(payload["footprint"])
     return pb.Hit(
-        score=hit.score,
-        probability=hit.probability,
-        uri=hit.uri,
-        payload=payload_to_pb(hit.payload),
-        artifact_id=hit.artifact_id,
+        score=score, probability=probability, uri=uri, artifact_id=artifact_id, payload=fields
     )
 
 

@@ -64,12 +64,13 @@ def vectors_from_pb(message: pb.Vectors) -> NDArray[np.float32]:
         raise BadInput(
             f"{len(message.data)} bytes are not {message.count} x {message.dimension} {dtype}."
         )
-    scale = message.scale if dtype.kind == "i" else 1.0
-    if not math.isfinite(scale):
-        raise BadInput("The scale of the vectors is not finite.")
     rows = np.frombuffer(message.data, dtype).reshape(message.count, message.dimension)
-    with np.errstate(over="ignore", invalid="ignore"):
-        vectors = rows.astype(np.float32) * np.float32(scale)
+    vectors = rows.astype(np.float32)
+    if dtype.kind == "i":
+        if not math.isfinite(message.scale):
+            raise BadInput("The scale of the vectors is not finite.")
+        with np.errstate(over="ignore"):
+            vectors *= np.float32(message.scale)
     if not np.isfinite(vectors).all():
         raise BadInput("The vectors hold something else than finite numbers.")
     return vectors

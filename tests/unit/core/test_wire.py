@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from google.protobuf import json_format
@@ -100,10 +102,12 @@ def test_model_info_survives_the_wire() -> None:
 
 def test_search_messages_survive_the_wire() -> None:
     payload = Payload(
-        Window(1, 2, 3, 4), BoundingBox(5.5, -6.0, 7.0, 8.0), "2026-01-01T00:00:00Z", ("a",)
-    )
-    hit = SearchHit(0.5, 0.25, "/x.jpg", payload, "b" * 64)
-    assert retrieval.hit_from_pb(retrieval.hit_to_pb(hit)) == hit
+        Window(1, 2, 3, 4), BoundingBox(5.5, -6.0, 7.0, 8.0), "2026-01-01T00:00:00Z", ("a",),
+        ((5.5, -6.0), (7.0, -6.0), (6.0, 8.0)), "1-2",
+    )  # fmt: skip
+    for known in (payload, Payload()):
+        message = retrieval.hit_to_pb(0.5, 0.25, "/x.jpg", "b" * 64, known.to_json())
+        assert retrieval.hit_from_pb(message) == SearchHit(0.5, 0.25, "/x.jpg", known, "b" * 64)
     assert retrieval.payload_from_pb(retrieval.payload_to_pb(Payload())) == (Payload())
     item = IndexItem("/x.jpg", b"jpeg", payload)
     assert retrieval.index_item_from_pb(retrieval.index_item_to_pb(item, "c")) == item
@@ -136,6 +140,17 @@ def test_vectors_that_do_not_add_up_are_refused() -> None:
         vectors_from_pb(message)
     with pytest.raises(BadInput):
         type_from_pb(embedding_pb2.DataType.ValueType(77))
+
+
+@pytest.mark.parametrize(
+    ("kind", "scale"), [("int8", math.inf), ("int8", math.nan), ("int8", 3e38), ("float16", 1.0)]
+)
+def test_vectors_that_are_not_finite_are_refused(kind: VectorType, scale: float) -> None:
+    rows = np.array([[1.0, math.inf if kind == "float16" else 2.0]], np.float32)
+    message = vectors_to_pb(rows, kind)
+    message.scale = scale
+    with pytest.raises(BadInput, match="finite"):
+        vectors_from_pb(message)
 
 
 def test_every_error_keeps_class_sentence_and_metadata_in_its_status() -> None:
