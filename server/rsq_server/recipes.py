@@ -13,7 +13,13 @@ from typing import Any, Literal
 
 from rsq.errors import BadInput
 from rsq.manifest import RecipeSpec, Tower
-from rsq.providers import CPU_PROVIDER, CUDA_PROVIDER, TENSORRT_PROVIDER, TORCH_CUDA
+from rsq.providers import (
+    CPU_PROVIDER,
+    CUDA_PROVIDER,
+    OPENVINO_PROVIDER,
+    TENSORRT_PROVIDER,
+    TORCH_CUDA,
+)
 
 Activations = Literal["float", "half", "token", "wide", "static", "static-s8", "stock", "torch"]
 Weights = Literal["gptq", "nearest"]
@@ -23,7 +29,7 @@ Calibrator = Literal["minmax", "percentile", "entropy"]
 PARTS = ("attention", "ffn", "head", "convolution")
 LAST = "last"
 _LINEARS = ("attention", "ffn", "head")
-# No recipe is for OpenVINO, which as a provider can't read the towers' Attention.
+# OpenVINO, as a provider, can't read the towers' Attention; int8-static-s8 holds none.
 _FLOAT_PROVIDERS = (CPU_PROVIDER, CUDA_PROVIDER, TENSORRT_PROVIDER)
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
 
@@ -58,8 +64,8 @@ class Recipe:
     """`variant` is the name of what it makes.
 
     activations   float, half: the whole tower; token, wide, static: as `build.integer` describes;
-                  static-s8: symmetric QDQ for TensorRT; stock: ONNX Runtime's quantize_dynamic;
-                  torch: torchao's, as an exported program
+                  static-s8: symmetric QDQ and attention as products, for TensorRT and OpenVINO;
+                  stock: ONNX Runtime's quantize_dynamic; torch: torchao's, as an exported program
     parts         of the tower that become INT8; `text_parts` where the text tower differs
     weights       gptq, or to the nearest
     smoothing     SmoothQuant's alpha, or None
@@ -263,8 +269,8 @@ RECIPES: dict[str, Recipe] = {
         ),
         Recipe(
             "int8-static-s8",
-            "symmetric QDQ with constant scales, for TensorRT",
-            (TENSORRT_PROVIDER,),
+            "symmetric QDQ with constant scales, for TensorRT and OpenVINO",
+            (TENSORRT_PROVIDER, OPENVINO_PROVIDER),
             "static-s8",
         ),
         Recipe(

@@ -36,6 +36,7 @@ from rsq_server.build.mixed import (
 )
 from rsq_server.build.observe import Observer
 from rsq_server.build.patches import linearize_patches
+from rsq_server.build.plain_attention import write_out_attention
 from rsq_server.build.projection import fit_projection
 from rsq_server.build.smoothing import Factors, smooth
 from rsq_server.build.stock import quantize_stock
@@ -160,6 +161,7 @@ class TowerBuilder:
             insert_symmetric_qdq(
                 model, self._magnitudes(recipe, observer, sites, factors), rounding=rounding
             )
+            write_out_attention(model)  # last: sites are told apart by that operator
             return model
         plans = self._plans(recipe, observer, sites, factors, assignment)
         unchanged = recipe.embeddings == "float" or self._tower == "vision"

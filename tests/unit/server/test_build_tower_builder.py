@@ -98,7 +98,9 @@ def test_with_the_weights_that_a_cpu_without_vnni_needs_the_vectors_are_the_same
         np.testing.assert_array_equal(converted, expected)
 
 
-@pytest.mark.parametrize("variant", ["int8", "int8-static", "int8-conv", "int8-tuned"])
+@pytest.mark.parametrize(
+    "variant", ["int8", "int8-static", "int8-static-s8", "int8-conv", "int8-tuned"]
+)
 def test_the_same_tower_and_calibration_give_the_same_bytes(
     pair: ExportedPair, tmp_path: Path, variant: str
 ) -> None:
@@ -135,9 +137,14 @@ def test_the_patch_convolution_becomes_int8_where_it_is_asked_for(
     assert "Conv" in {node.op_type for node in graph}
 
 
-def test_what_tensorrt_gets_is_standard_and_symmetric(pair: ExportedPair, tmp_path: Path) -> None:
-    _, graph = build_vision(pair, tmp_path / "s8", RECIPES["int8-static-s8"])
+@pytest.mark.parametrize("tower", TOWERS)
+def test_what_tensorrt_and_openvino_get_is_standard_and_symmetric(
+    pair: ExportedPair, tmp_path: Path, tower: Tower
+) -> None:
+    make_builder(pair, tower).build(RECIPES["int8-static-s8"], tmp_path / "s8")
+    graph = open_model(tmp_path / "s8").graph
     assert {node.domain for node in graph} == {""}
+    assert "Attention" not in {node.op_type for node in graph}  # which OpenVINO can't read
     kinds = {
         value.const_value.dtype
         for node in graph
