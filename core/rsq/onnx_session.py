@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rsq.device_class import CPU, CPU_WITHOUT_VNNI
 from rsq.errors import CpuFallback, EnvironmentFault, Exhausted, InternalError
 from rsq.integer_products import adds_exactly
 from rsq.placement import Fallback, find_fallback
@@ -51,6 +52,11 @@ def import_onnxruntime() -> Any:
 def available_providers() -> tuple[str, ...]:
     """Execution providers of the installed ONNX Runtime, the preferred first."""
     return tuple(import_onnxruntime().get_available_providers())
+
+
+def cpu_class() -> str:
+    """The device class of this machine's CPU. Raises EnvironmentFault as `session_options` does."""
+    return CPU if adds_exactly(import_onnxruntime()) else CPU_WITHOUT_VNNI
 
 
 def session_options(threads: int) -> Any:

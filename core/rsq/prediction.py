@@ -8,6 +8,8 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from rsq.device_class import CPU_WITHOUT_VNNI, family, is_cpu
+from rsq.providers import CPU_PROVIDER
 from rsq.records import PUBLISHER, ArtifactRow, Profile
 from rsq.trusted_reports import Believed, believe, collect_votes
 from rsq.units import format_size
@@ -29,6 +31,10 @@ ESTIMATED_ITEM_SHARE = 0.1
 ESTIMATED_CONTEXT_BYTES = 512 << 20
 # Of an estimate, also of one from another device of the same family; no margin is wider.
 ESTIMATED_MARGIN = 0.25
+# On a CPU without VNNI int8 weights are held again as uint8, beyond what was measured with it: as a
+# share of the files 0.55 in int8, 1.59 in int8-wide (bench/results/without_vnni.json).
+CONVERTED_SHARE = 1.6
+_FLOATS = ("fp32", "fp16")  # variants with nothing to convert
 # No report is believed below this share of the file size. Weights are held once at least, but for
 # rows of a memory-mapped embedding table that no text has used; the least measured is 0.89.
 FLOOR_SHARE = 0.5
@@ -72,10 +78,12 @@ def predict_peak(
     kin = _believed_points(_profiles_of_family(row, device_class, provider))
     if kin:
         expected = max(_interpolate(kin, batch), floor)
-        basis = f"{_name_sources(kin.values())} on another {_family(device_class)} device"
+        basis = f"{_name_sources(kin.values())} on another {family(device_class)} device"
+        if _converts(row, device_class, provider):
+            expected += row.size_bytes * CONVERTED_SHARE
+            basis += ", and its weights converted"
     else:
-        on_gpu = _family(device_class) == "cuda"
-        expected = _estimate(row.size_bytes, batch=batch, on_gpu=on_gpu)
+        expected = _estimate(row.size_bytes, batch=batch, on_gpu=not is_cpu(device_class))
         basis = f"from {format_size(row.size_bytes)} of files"
     return _predict(expected, expected * ESTIMATED_MARGIN, estimated=True, basis=basis)
 
@@ -146,13 +154,14 @@ def _profiles_of_family(row: ArtifactRow, device_class: str, provider: str) -> l
     return [
         profile
         for profile in row.profiles
-        if _family(profile.device) == _family(device_class) and profile.provider == provider
+        if family(profile.device) == family(device_class) and profile.provider == provider
     ]
 
 
-def _family(device_class: str) -> str:
-    """ "cuda" of "cuda:NVIDIA L4"."""
-    return device_class.partition(":")[0]
+def _converts(row: ArtifactRow, device_class: str, provider: str) -> bool:
+    return (
+        device_class == CPU_WITHOUT_VNNI and provider == CPU_PROVIDER and row.variant not in _FLOATS
+    )
 
 
 def _source(node_id: str | None) -> str:

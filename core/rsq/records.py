@@ -23,7 +23,7 @@ class Profile:
     """
 
     artifact_id: str
-    device: str  # device class, such as "cpu" or "cuda:NVIDIA H100"
+    device: str  # a class of `rsq.device_class`, such as "cpu" or "cuda:NVIDIA H100"
     provider: str  # execution provider, such as "CPUExecutionProvider"
     batch: int
     workers: int

@@ -37,7 +37,7 @@ class Reason(StrEnum):
 class Device:
     """The facts of a node that the rule reads."""
 
-    device_class: str  # as in Profile.device: "cpu", or "cuda:" and the GPU's name
+    device_class: str  # as in Profile.device
     providers: tuple[str, ...]  # preferred first
 
 

@@ -24,6 +24,7 @@ from rsq.errors import (
     ProbeFailed,
     SpaceMismatch,
 )
+from rsq.onnx_session import cpu_class
 from rsq.providers import CPU_PROVIDER
 from rsq.resolve import Device, Request
 from rsq.retrieval import (
@@ -318,7 +319,7 @@ def test_an_open_stream_does_not_hold_up_a_swap(agent: Agent, client: Client) ->
 
 def test_info_names_what_is_served(client: Client, agent: Agent) -> None:
     info = client.info()
-    assert (info.model, info.version, info.dimension, info.device) == ("tiny", 1, 16, "cpu")
+    assert (info.model, info.version, info.dimension, info.device) == ("tiny", 1, 16, cpu_class())
     assert [tower.tower for tower in info.towers] == ["vision", "text"]
     assert all(tower.probe_own_cosine_min > 0.999 for tower in info.towers)
     status = agent_rpc.read_status(agent.address)

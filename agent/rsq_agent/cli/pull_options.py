@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rsq.device_class import is_cpu
 from rsq.errors import BadInput
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def collections_bytes(cache: Cache, device_class: str) -> int:
     of a GPU's."""
     from rsq_agent.collections.sparse_copy import allocated_bytes
 
-    return allocated_bytes(cache.collections_folder) if device_class == "cpu" else 0
+    return allocated_bytes(cache.collections_folder) if is_cpu(device_class) else 0
 
 
 def parse_share(text: str) -> float:

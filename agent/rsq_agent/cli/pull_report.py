@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from rsq.device_class import is_cpu
 from rsq.resolve import Candidate, Ranked, Reason, Request
 from rsq.units import format_size
 from rsq_agent.pulling.pull import PullPlan
@@ -29,7 +30,7 @@ def find_memory(device_class: str) -> Memory:
     from rsq_agent.node.free_memory import free_bytes
     from rsq_agent.node.host import memory_bytes
 
-    return Memory(memory_bytes(), free_bytes(on_gpu=device_class != "cpu"))
+    return Memory(memory_bytes(), free_bytes(on_gpu=not is_cpu(device_class)))
 
 
 def explanation_to_json(plan: PullPlan, request: Request, memory: Memory) -> dict[str, Any]:

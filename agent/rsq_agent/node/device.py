@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rsq.onnx_session import available_providers
+from rsq.device_class import gpu_class
+from rsq.onnx_session import available_providers, cpu_class
 from rsq.providers import (
     CUDA_PROVIDER,
     GPU_PROVIDERS,
@@ -31,7 +32,7 @@ def find_device() -> Device:
         providers = tuple(name for name in providers if name not in GPU_PROVIDERS)
     elif TENSORRT_PROVIDER in providers and not has_tensorrt():
         providers = tuple(name for name in providers if name != TENSORRT_PROVIDER)
-    return Device(f"cuda:{gpu}" if gpu else "cpu", providers + torch)
+    return Device(gpu_class(gpu) if gpu else cpu_class(), providers + torch)
 
 
 def gpu_name() -> str | None:

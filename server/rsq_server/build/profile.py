@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rsq.errors import EnvironmentFault, GateRefused, ProbeFailed
+from rsq.onnx_session import cpu_class
 from rsq.profiling import Measurement, measure, to_profile
 from rsq.records import PUBLISHER, Profile
 from rsq_server.build.artifact import MANIFEST_NAME, BuiltArtifact
@@ -17,7 +18,6 @@ DEFAULT_BATCHES = (1, 8, 32)
 # Larger ones are measured for their memory, for which few runs are enough: seven of 32 images would
 # be more work than both smaller batches.
 LARGEST_TIMED_BATCH = 8
-DEVICE = "cpu"
 
 
 def profile_artifact(
@@ -37,7 +37,7 @@ def profile_artifact(
         to_profile(
             _measure(artifact, batch=batch, provider=provider, threads=threads),
             artifact_id=artifact.id,
-            device=DEVICE,
+            device=cpu_class(),
             provider=provider,
             batch=batch,
             threads=threads,

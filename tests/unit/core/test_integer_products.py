@@ -8,7 +8,7 @@ from fake_onnxruntime import CPU, FakeRuntime
 from onnx import TensorProto, helper
 
 from rsq.integer_products import GRAPH, adds_exactly
-from rsq.onnx_session import session_options
+from rsq.onnx_session import cpu_class, session_options
 
 DEPTH = 64
 LARGEST = ", ".join(["127"] * DEPTH)
@@ -39,6 +39,15 @@ def test_the_trial_is_the_product_that_its_comment_says() -> None:
 @pytest.mark.parametrize("saturates", [False, True])
 def test_the_trial_tells_saturating_runtimes_from_exact_ones(saturates: bool) -> None:
     assert adds_exactly(FakeRuntime((CPU,), saturates=saturates)) is not saturates
+
+
+@pytest.mark.parametrize(("saturates", "device_class"), [(False, "cpu"), (True, "cpu:no-vnni")])
+def test_a_saturating_cpu_is_of_a_class_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, saturates: bool, device_class: str
+) -> None:
+    runtime = FakeRuntime((CPU,), saturates=saturates)
+    monkeypatch.setattr("rsq.onnx_session.import_onnxruntime", lambda: runtime)
+    assert cpu_class() == device_class
 
 
 @pytest.mark.parametrize("variant", PRODUCTS)

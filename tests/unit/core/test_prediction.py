@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_artifacts import profile
 
+from rsq.device_class import CPU_WITHOUT_VNNI
 from rsq.prediction import (
     SHARED_BYTES,
     Prediction,
@@ -15,7 +16,7 @@ from rsq.prediction import (
     predict_peak,
     share,
 )
-from rsq.providers import CPU_PROVIDER
+from rsq.providers import CPU_PROVIDER, OPENVINO_PROVIDER
 from rsq.records import ArtifactRow
 
 MB = 10**6
@@ -180,6 +181,26 @@ def test_another_device_of_the_family_serves_as_a_marked_estimate() -> None:
     assert (on_gpu.peak_bytes, on_gpu.margin_bytes) == (1000 * MB, 200 * MB)
     on_cpu = predict_peak(row, device_class="cpu", provider=CPU_PROVIDER, batch=8)
     assert on_cpu.basis == "from 10 MB of files"
+
+
+def test_a_cpu_without_vnni_is_given_room_for_converted_weights() -> None:
+    def peak_without(variant: str, provider: str = CPU_PROVIDER) -> Prediction:
+        measured = replace(profile("x", peak_bytes=100 * MB), provider=provider)
+        row = ArtifactRow("x", "text", variant, 80 * MB, (provider,), True, None, (measured,))
+        return predict_peak(row, device_class=CPU_WITHOUT_VNNI, provider=provider, batch=8)
+
+    assert peak_without("int8").peak_bytes == 1.25 * (100 + 1.6 * 80) * MB
+    assert "converted" in peak_without("int8").basis
+    for variant, provider in (("fp32", CPU_PROVIDER), ("int8", OPENVINO_PROVIDER)):
+        assert peak_without(variant, provider).peak_bytes == 125 * MB
+
+
+def test_what_was_measured_without_vnni_holds_there() -> None:
+    measured = replace(profile("x", peak_bytes=180 * MB), device=CPU_WITHOUT_VNNI)
+    row = ArtifactRow("x", "text", "int8", 80 * MB, (CPU_PROVIDER,), True, None, (measured,))
+    there = predict_peak(row, device_class=CPU_WITHOUT_VNNI, provider=CPU_PROVIDER, batch=8)
+    assert not there.estimated
+    assert there.peak_bytes - there.margin_bytes == 180 * MB
 
 
 def test_an_estimate_grows_with_the_batch() -> None:

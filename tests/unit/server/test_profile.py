@@ -6,6 +6,7 @@ import pytest
 from tiny_artifacts import build_artifact
 
 from rsq.errors import EnvironmentFault, GateRefused
+from rsq.onnx_session import cpu_class
 from rsq.providers import CPU_PROVIDER
 from rsq_server.build.artifact import MANIFEST_NAME, BuiltArtifact
 from rsq_server.build.profile import (
@@ -27,7 +28,7 @@ def test_each_batch_is_measured_in_a_process_of_its_own(tmp_path: Path) -> None:
     assert [profile.batch for profile in profiles] == [1, 4]
     for profile in profiles:
         assert (profile.artifact_id, profile.source) == (artifact.id, "publisher")
-        assert (profile.device, profile.provider) == ("cpu", CPU_PROVIDER)
+        assert (profile.device, profile.provider) == (cpu_class(), CPU_PROVIDER)
         assert (profile.workers, profile.threads) == (1, 1)
         assert 0 < profile.p50_ms <= profile.p95_ms
         assert profile.load_ms > 0

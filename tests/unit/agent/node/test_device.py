@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from rsq.onnx_session import available_providers
+from rsq.onnx_session import available_providers, cpu_class
 from rsq.providers import (
     CPU_PROVIDER,
     CUDA_PROVIDER,
@@ -23,7 +23,7 @@ def test_a_node_without_a_gpu_is_of_class_cpu_and_lists_torch_last(
 ) -> None:
     monkeypatch.setattr(device, "gpu_name", lambda: None)
     found = find_device()
-    assert found.device_class == "cpu"
+    assert found.device_class == cpu_class()
     assert CPU_PROVIDER in found.providers
     assert found.providers[-1] == TORCH_CPU
     assert not any("CUDA" in name or "Tensorrt" in name for name in found.providers)
@@ -47,7 +47,7 @@ def test_a_gpu_that_no_installed_runtime_uses_does_not_count(
     monkeypatch.setattr(device, "gpu_name", lambda: "NVIDIA L4")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     found = find_device()
-    assert found.device_class == "cpu"
+    assert found.device_class == cpu_class()
     assert TORCH_CUDA not in found.providers
 
 
