@@ -203,7 +203,8 @@ class Shard:
             return self._ask(request, _search_params(max(width, returned), oversampling))
         pair = self._choose_widths(request.filter, dependent)
         if pair.near < pair.far and limit + offset <= _MAX_NEAR_HITS:
-            near = max(pair.near, limit + offset) + spare  # widths are measured without any
+            # As wide as what comes back, the last of it is found by chance.
+            near = max(pair.near, 2 * returned)
             found = self._ask(request, _search_params(near, oversampling))
             if are_near(found, limit):
                 return found
