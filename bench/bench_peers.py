@@ -7,8 +7,9 @@ better one counts. Everything stays loaded and takes turns. Peers live in enviro
 since they ask for other versions:
 
     python -m venv ST; ST/bin/pip install torch==2.13.0 sentence-transformers pillow
-    python -m venv INF; INF/bin/pip install "infinity-emb[torch,server,vision]" aiohttp sentencepiece
-    INF/bin/pip install "transformers>=4.55,<5"; INF/bin/pip uninstall torchvision timm
+    python -m venv INF; INF/bin/pip install "infinity-emb[torch,server,vision]" aiohttp
+    INF/bin/pip install sentencepiece "transformers>=4.55,<5"
+    INF/bin/pip uninstall torchvision timm
     python bench_peers.py --sentence-transformers ST/bin/python --infinity INF/bin/infinity_emb
 
 A peer without its option is left out, and the result says so.
