@@ -47,10 +47,12 @@ VARIANTS = [
 CALIBRATION_INPUTS = 32  # accuracy is measured elsewhere, by bench_recipes
 INPUTS = 4
 ROUNDS = 15
-MEMORY_RECIPES = (
-    RECIPES["int8-nearest"],
-    replace(RECIPES["int8-wide"], variant="int8-wide-nearest", weights="nearest"),
-)
+MEMORY_RECIPES = tuple(
+    replace(RECIPES[name], variant=f"{name}-nearest", weights="nearest")
+    for name in (
+        "int8", "int8-static", "int8-conv", "int8-last", "int8-ffn", "int8-edges", "int8-wide",
+    )
+)  # fmt: skip
 FLOOR = 0.9999  # cosine to this CPU's vectors
 
 
@@ -146,8 +148,20 @@ def measure_base_memory(work: Path) -> dict[Tower, dict[str, dict[str, Any]]]:
             found[tower][recipe.variant] = {
                 "int8": measure_memory(folder, row),
                 "uint8": measure_memory(folder, row, as_without_vnni=True),
+                "files": sum(path.stat().st_size for path in folder.iterdir()),
             }
+            _print_memory(tower, recipe.variant, found[tower][recipe.variant])
     return found
+
+
+def _print_memory(tower: Tower, variant: str, found: dict[str, Any]) -> None:
+    peaks = [found[kind]["peak"] for kind in ("int8", "uint8")]
+    print(
+        f"  {tower} of SigLIP-base, {variant}: peak {peaks[0] / 1e6:.0f} MB, converted "
+        f"{peaks[1] / 1e6:.0f} MB, which is {(peaks[1] - peaks[0]) / found['files']:.2f} times its "
+        "files more",
+        flush=True,
+    )
 
 
 def run(emulator: str, work: Path) -> dict[str, Any]:
@@ -162,10 +176,6 @@ def run(emulator: str, work: Path) -> dict[str, Any]:
             flush=True,
         )
     memory = measure_base_memory(work / "base")
-    for tower, variants in memory.items():
-        for name, peaks in variants.items():
-            listed = ", ".join(f"{kind} {one['peak'] / 1e6:.0f}" for kind, one in peaks.items())
-            print(f"  {tower} of SigLIP-base, {name}, peak in MB: {listed}")
     version = subprocess.run([emulator, "--version"], capture_output=True, text=True, check=True)
     return {
         "cpu": cpu_name(),
@@ -183,7 +193,14 @@ def run(emulator: str, work: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=REPOSITORY / "bench/results/without_vnni.json")
+    parser.add_argument("--memory", action="store_true", help="only that; needs no emulator")
     options = parser.parse_args()
+    if options.memory:
+        with tempfile.TemporaryDirectory() as name:
+            memory = measure_base_memory(Path(name))
+        found = json.loads(options.out.read_text()) | {"base_memory_bytes": memory}
+        options.out.write_text(json.dumps(found, indent=2) + "\n")
+        return
     emulator = next(filter(None, map(shutil.which, EMULATORS)), None)
     if emulator is None or platform.machine() != "x86_64" or not adds_exactly(ort):
         print("Skipped: it needs QEMU (Debian: apt-get install qemu-user) on an x86_64 with VNNI.")

@@ -189,7 +189,8 @@ def test_a_cpu_without_vnni_is_given_room_for_converted_weights() -> None:
         row = ArtifactRow("x", "text", variant, 80 * MB, (provider,), True, None, (measured,))
         return predict_peak(row, device_class=CPU_WITHOUT_VNNI, provider=provider, batch=8)
 
-    assert peak_without("int8").peak_bytes == 1.25 * (100 + 1.6 * 80) * MB
+    assert peak_without("int8").peak_bytes == 1.25 * (100 + 0.7 * 80) * MB
+    assert peak_without("mine").peak_bytes == 1.25 * (100 + 2.0 * 80) * MB
     assert "converted" in peak_without("int8").basis
     for variant, provider in (("fp32", CPU_PROVIDER), ("int8", OPENVINO_PROVIDER)):
         assert peak_without(variant, provider).peak_bytes == 125 * MB
