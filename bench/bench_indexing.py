@@ -210,7 +210,12 @@ def check_mask(programs: Programs) -> dict[str, Any]:
         "seconds": whole["seconds"],
         "peak_bytes": whole["peak_bytes"],
         "peak_bytes_of_a_small_scene": small["peak_bytes"],
-        "refused": {"exit": refused["exit"], "stopped": refused["stopped"]},
+        "refused": {
+            "exit": refused["exit"],
+            "stopped": {
+                key: text.replace(str(MASK), MASK.name) for key, text in refused["stopped"].items()
+            },
+        },
     }
 
 
