@@ -26,7 +26,7 @@ WARM_UP_RUNS = 1
 # What a split or a batch must win by: below that noise would decide.
 GAIN = 1.05
 # Of splits that are equally fast on a CPU. With one worker each call waits behind the whole of
-# those ahead: at 80 % load its p99 was 5.9 times its median, that of two 4.6 times
+# those ahead: at 80 % load its p99 was 4.9 times its median, that of two 3.5 times
 # (bench/results/serving.json). More than two would only make a lone call slower.
 CPU_WORKERS = 2
 # Waiting for a core for more than this share of a trial makes it a trial of what else runs here.
