@@ -24,7 +24,7 @@ from rsq_agent.collections.collection_interface import EVERYTHING, CollectionSta
 from rsq_agent.collections.index_points import (
     Hit,
     IndexPoint,
-    check_points,
+    admit_points,
     check_space,
     check_uri,
     check_vector,
@@ -57,16 +57,13 @@ class ClusterCollection:
 
     def add(self, points: Sequence[IndexPoint]) -> None:
         """As `Collection.add`."""
-        if not points:
+        rows = admit_points(points, space_id=self.space_id, dimension=self.dimension)
+        if not rows:
             return
-        vectors = check_points(points, space_id=self.space_id, dimension=self.dimension)
-        rows: dict[UUID, models.PointStruct] = {}
-        for point, vector in zip(points, vectors, strict=True):
-            key = point_id(point.uri, point.window)
-            rows[key] = models.PointStruct(
-                id=str(key), vector=vector.tolist(), payload=cluster_payload(point)
-            )
-        batch = list(rows.values())
+        batch = [
+            models.PointStruct(id=str(key), vector=vector.tolist(), payload=cluster_payload(point))
+            for key, (point, vector) in rows.items()
+        ]
         with cluster_faults(self.name):
             # Another agent may have dropped it and made it anew for another model.
             check_space(read_space(self._client, self.name) or "", self.space_id)

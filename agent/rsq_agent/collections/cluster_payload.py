@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rsq.retrieval import BoundingBox
 from rsq_agent.collections.conditions import Between, Condition, Either, OneOf
-from rsq_agent.collections.index_points import Hit, IndexPoint, bbox_of, payload_of
+from rsq_agent.collections.index_points import Hit, IndexPoint, payload_of
 from rsq_agent.collections.stored_payload import ARTIFACT, URI, make_hit
 
 # Keys of the payload beside those of `rsq_agent.collections.stored_payload`.
@@ -23,10 +23,9 @@ _CROSSED = "crossed"
 
 
 def cluster_payload(point: IndexPoint) -> dict[str, Any]:
-    """Of a checked `point`."""
+    """Of an admitted `point`."""
     payload = {URI: point.uri, ARTIFACT: point.artifact_id, **payload_of(point)}
-    bbox = bbox_of(point)
-    if bbox is not None and bbox.west > bbox.east:
+    if point.bbox is not None and point.bbox.west > point.bbox.east:
         payload[CROSSES] = _CROSSED
     return payload
 

@@ -40,8 +40,7 @@ from rsq_agent.collections.collection_record import (
 from rsq_agent.collections.index_points import (
     Hit,
     IndexPoint,
-    bbox_of,
-    check_points,
+    admit_points,
     check_space,
     check_uri,
     check_vector,
@@ -117,19 +116,15 @@ class Collection:
         Raises BadInput and SpaceMismatch before anything is stored, and Exhausted when the disk is
         nearly full. A crash meanwhile may keep a first part of `points`; add them again.
         """
-        if not points:
+        rows = admit_points(points, space_id=self.space_id, dimension=self.dimension)
+        if not rows:
             return
-        vectors = check_points(points, space_id=self.space_id, dimension=self.dimension)
-        rows = {
-            point_id(point.uri, point.window): (point, vector)
-            for point, vector in zip(points, vectors, strict=True)
-        }
         batch = list(rows.items())
         size_bytes = len(batch) * self.dimension * 4
         with self._changing():
             self._builder.require_room_to_add(size_bytes)
             # Before the points, so that no search misses one.
-            self._include(points)
+            self._include([point for point, _ in rows.values()])
             for start in range(0, len(batch), _UPDATE_POINTS):
                 update = [
                     ShardPoint(key, vector, stored_payload(point))
@@ -371,8 +366,8 @@ class Collection:
         """Bounds that are too wide only cost time, so no deletion narrows them."""
         extents = self._record.extents
         for point in points:
-            if (bbox := bbox_of(point)) is not None:
-                extents = extents.including(bbox, point.datetime)
+            if point.bbox is not None:
+                extents = extents.including(point.bbox, point.datetime)
         if extents != self._record.extents:
             record = replace(self._record, extents=extents)
             write_record(self._folder, record)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -122,14 +122,27 @@ def require_stored(
 
 def check_point(point: IndexPoint, *, space_id: str, dimension: int) -> None:
     """Raises BadInput and SpaceMismatch unless a collection of both can store `point`."""
-    check_points([point], space_id=space_id, dimension=dimension)
+    _check_points([point], space_id, dimension)
 
 
-def check_points(
+def admit_points(
     points: Sequence[IndexPoint], *, space_id: str, dimension: int
+) -> dict[uuid.UUID, tuple[IndexPoint, NDArray[np.float32]]]:
+    """`points` by their ids, of equal ones the last: each with a bounding box where it has a place,
+    and its vector as float32 [dimension]. Raises BadInput and SpaceMismatch unless all pass."""
+    if not points:
+        return {}
+    vectors = _check_points(points, space_id, dimension)
+    return {
+        point_id(point.uri, point.window): (_with_bbox(point), vector)
+        for point, vector in zip(points, vectors, strict=True)
+    }
+
+
+def _check_points(
+    points: Sequence[IndexPoint], space_id: str, dimension: int
 ) -> NDArray[np.float32]:
-    """The vectors of `points`, at least one, as rows [n, dimension], once all of them have passed;
-    raises BadInput and SpaceMismatch."""
+    """The vectors of `points`, at least one, as rows [n, dimension]."""
     for point in points:
         check_uri(point.uri)
         check_space(point.space_id, space_id)
@@ -153,21 +166,20 @@ def _check_unit(point: IndexPoint, dimension: int) -> NDArray[np.float32]:
     return vector
 
 
-def bbox_of(point: IndexPoint) -> BoundingBox | None:
-    """The bounding box of `point`, else that of its footprint."""
+def _with_bbox(point: IndexPoint) -> IndexPoint:
     if point.bbox is None and point.footprint:
-        return find_bbox(find_outline(Payload(footprint=point.footprint)))
-    return point.bbox
+        outline = find_outline(Payload(footprint=point.footprint))
+        return replace(point, bbox=find_bbox(outline))
+    return point
 
 
 def payload_of(point: IndexPoint) -> dict[str, Any]:
-    """The payload of a checked `point`, as JSON values."""
+    """The payload of an admitted `point`, as JSON values."""
     payload: dict[str, Any] = {}
     if point.window is not None:
         payload["window"] = dict(vars(point.window))
-    bbox = bbox_of(point)
-    if bbox is not None:
-        payload["bbox"] = dict(vars(bbox))  # asdict takes ten times as long
+    if point.bbox is not None:
+        payload["bbox"] = dict(vars(point.bbox))  # asdict takes ten times as long
     if point.datetime is not None:
         payload["datetime"] = point.datetime
     if point.tags:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rsq_agent.collections.index_points import Hit, IndexPoint, bbox_of, payload_of
+from rsq_agent.collections.index_points import Hit, IndexPoint, payload_of
 from rsq_agent.collections.stored_place import PLACE_KEYS, place_of
 
 # Keys of the stored payload beside those of `rsq_agent.collections.stored_place`.
@@ -29,12 +29,12 @@ _ENCODER, _DECODER = json.JSONEncoder(separators=(",", ":")), json.JSONDecoder()
 
 
 def stored_payload(point: IndexPoint) -> dict[str, Any]:
-    """Of a checked `point`."""
+    """Of an admitted `point`."""
     rest = payload_of(point)
     payload: dict[str, Any] = {URI: point.uri, ARTIFACT: point.artifact_id}
     payload.update((key, rest.pop(key)) for key in _FILTERED if key in rest)
-    if (bbox := bbox_of(point)) is not None:
-        payload.update(place_of(bbox, point.datetime))
+    if point.bbox is not None:
+        payload.update(place_of(point.bbox, point.datetime))
     if rest:
         payload[_REST] = _ENCODER.encode(rest)
     return payload

@@ -22,6 +22,7 @@ from typing import Any
 from rsq.retrieval import BoundingBox
 from rsq_agent.collections.conditions import Between, Condition, Either, Within
 from rsq_agent.collections.z_order import UnitBox, cover, encode
+from rsq_agent.results.outline import normalise_longitude
 
 # Keys of the stored payload.
 MIDDLE, LARGE_MIDDLE = "middle", "large_middle"  # {"lon", "lat"}
@@ -98,7 +99,7 @@ NO_EXTENTS = Extents()
 def place_of(bbox: BoundingBox, time: str | None) -> dict[str, Any]:
     """What is stored of `bbox` and the RFC 3339 `time` to find both by."""
     size = _size(bbox)
-    longitude = _normalise(bbox.west + size.width / 2)
+    longitude = normalise_longitude(bbox.west + size.width / 2)
     latitude = _clamp((bbox.south + bbox.north) / 2, _LAST_MIDDLE)
     middle = {"lon": longitude, "lat": latitude}
     if not _SMALL.holds(size):
@@ -167,7 +168,7 @@ def grow(bbox: BoundingBox, size: Size) -> list[BoundingBox]:
     north = _clamp(max(bbox.north + up, -_LAST_MIDDLE), _LAST_SIDE)
     if _size(bbox).width + 2 * aside >= MAX_DEGREES:
         return [BoundingBox(-180, south, 0, north), BoundingBox(0, south, 180, north)]
-    west, east = _normalise(bbox.west - aside), _normalise(bbox.east + aside)
+    west, east = normalise_longitude(bbox.west - aside), normalise_longitude(bbox.east + aside)
     return [BoundingBox(west, south, east, north)]
 
 
@@ -232,9 +233,3 @@ def _bound(bound: float, value: float) -> float:
 
 def _clamp(latitude: float, limit: float) -> float:
     return max(-limit, min(limit, latitude))
-
-
-def _normalise(longitude: float) -> float:
-    if -180 <= longitude <= 180:
-        return longitude
-    return (longitude + 180) % MAX_DEGREES - 180

@@ -56,10 +56,11 @@ def find_bbox(outline: Ring) -> BoundingBox:
     west, east = min(xs), max(xs)
     if east - west >= _TURN:
         west, east = -_HALF_TURN, _HALF_TURN
-    return BoundingBox(_normalise(west), min(ys), _normalise(east), max(ys))
+    return BoundingBox(normalise_longitude(west), min(ys), normalise_longitude(east), max(ys))
 
 
-def _normalise(longitude: float) -> float:
+def normalise_longitude(longitude: float) -> float:
+    """-180 to 180, both ends left where they are."""
     if -_HALF_TURN <= longitude <= _HALF_TURN:
         return longitude
     return (longitude + _HALF_TURN) % _TURN - _HALF_TURN
@@ -137,4 +138,4 @@ def join_cut(rings: Sequence[Ring]) -> Ring:
 
 def to_footprint(outline: Ring) -> Ring:
     """`outline` between -180 and 180 degrees, as payloads keep it."""
-    return tuple((_normalise(x), y) for x, y in outline)
+    return tuple((normalise_longitude(x), y) for x, y in outline)

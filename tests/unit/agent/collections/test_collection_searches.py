@@ -184,19 +184,25 @@ def test_small_collections_build_no_index(ships: Collection) -> None:
     assert ships.optimize() is False
 
 
-def test_searches_go_on_and_additions_wait_while_an_index_is_built(
-    large: Large, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    order = []
-    building, searched = threading.Event(), threading.Event()
+def hold_copies(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
+    """Builds set the first event once they have copied the points, and wait for the second."""
+    copied, released = threading.Event(), threading.Event()
     copy = builder_module.copy_folder
 
     def copy_slowly(source: Path, target: Path) -> None:
         copy(source, target)
-        building.set()
-        assert searched.wait(30)
+        copied.set()
+        assert released.wait(30)
 
     monkeypatch.setattr(builder_module, "copy_folder", copy_slowly)
+    return copied, released
+
+
+def test_searches_go_on_and_additions_wait_while_an_index_is_built(
+    large: Large, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = []
+    building, searched = hold_copies(monkeypatch)
 
     def build() -> None:
         assert large.collection.optimize() is True
@@ -237,15 +243,7 @@ def test_a_failed_build_leaves_the_points_as_they_were(
 
 
 def test_closing_ends_a_build(large: Large, monkeypatch: pytest.MonkeyPatch) -> None:
-    building, closing = threading.Event(), threading.Event()
-    copy = builder_module.copy_folder
-
-    def copy_slowly(source: Path, target: Path) -> None:
-        copy(source, target)
-        building.set()
-        assert closing.wait(30)
-
-    monkeypatch.setattr(builder_module, "copy_folder", copy_slowly)
+    building, closing = hold_copies(monkeypatch)
 
     def close() -> None:
         assert building.wait(30)

@@ -11,7 +11,13 @@ import pytest
 
 from rsq.errors import BadInput, SpaceMismatch
 from rsq.retrieval import BoundingBox, Payload, Window, payload_from_json
-from rsq_agent.collections.index_points import IndexPoint, check_point, payload_of, point_id
+from rsq_agent.collections.index_points import (
+    IndexPoint,
+    admit_points,
+    check_point,
+    payload_of,
+    point_id,
+)
 
 SPACE = "a" * 64
 VECTOR = np.array([0.6, 0.8, 0, 0], np.float32)
@@ -90,6 +96,17 @@ def test_bad_points_are_refused(changes: dict[str, Any]) -> None:
 def test_another_space_is_a_mismatch_and_not_bad_input() -> None:
     with pytest.raises(SpaceMismatch):
         check(space_id="b" * 64)
+
+
+def test_of_points_with_one_id_the_last_is_admitted_and_a_footprint_gives_its_box() -> None:
+    ring = ((10.0, 0.0), (12.0, 0.0), (11.0, 3.0))
+    placed = replace(POINT, footprint=ring)
+    rows = admit_points([POINT, placed], space_id=SPACE, dimension=4)
+    ((key, (admitted, vector)),) = rows.items()
+    assert key == point_id(POINT.uri, POINT.window)
+    assert admitted == replace(placed, bbox=BoundingBox(10, 0, 12, 3))
+    assert vector.tolist() == POINT.vector.tolist()
+    assert admit_points([], space_id=SPACE, dimension=4) == {}
 
 
 def test_payloads_come_back_from_their_json() -> None:
